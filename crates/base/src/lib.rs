@@ -1,0 +1,20 @@
+//! What every part of Wharf shares: errors, mistakes, backends, bindings, offers, secrets.
+//!
+//! No WebAssembly and no network: a contract and its backends build on this crate alone.
+
+mod error;
+pub mod backend;
+mod bound;
+pub mod egress;
+mod mistake;
+mod nearest;
+pub mod offer;
+mod secret;
+pub mod units;
+
+pub use backend::{Backend, Entry, Opening, Place};
+pub use bound::Bound;
+pub use error::{Error, Kind, Result};
+pub use mistake::{Mistake, Mistakes};
+pub use nearest::nearest;
+pub use secret::{Secret, redact};
