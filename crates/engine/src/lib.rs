@@ -1,1 +1,34 @@
-//! Being written.
+//! The part of Wharf that sets up Wasmtime, and the only one.
+//!
+//! Everything that a guest can do to its host is bounded here: time by [`ticker`], memory and
+//! handles by [`Limits`], the share of the processor by [`background`].
+
+pub mod background;
+mod budget;
+mod cache;
+mod calls;
+mod capability;
+mod ctx;
+mod engines;
+mod failure;
+mod guest;
+mod imports;
+mod limits;
+mod source;
+mod tasks;
+mod ticker;
+mod wasi;
+
+pub use budget::Budget;
+pub use cache::Cache;
+pub use calls::{Calls, Counts};
+pub use capability::{Capability, Grants};
+pub use ctx::{Ctx, Has, Request, View};
+pub use engines::{Engine, Engines, Kind, Settings};
+pub use failure::{Ended, Failure};
+pub use guest::{Export, Guest, Loading, Setup};
+pub use imports::{Import, Imports, Unserved, WASI};
+pub use limits::{Limits, Reached};
+pub use source::{Source, Wasm};
+pub use tasks::{Stop, Tasks};
+pub use wasi::{Dir, Output, WasiSetup};

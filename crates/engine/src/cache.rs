@@ -1,0 +1,145 @@
+//! Compiled code on disk, by the content of the component and the settings of the engine.
+//!
+//! A file's name holds the digest of its content, so a file that was written half or changed by
+//! someone else is never run: it is compiled anew. The directory belongs to us alone, because
+//! whoever can write machine code there runs it.
+
+use crate::{Engine, Source};
+use base::{Error, Result};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use wasmtime::component::Component;
+
+/// A directory of compiled components.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    dir: PathBuf,
+}
+
+impl Cache {
+    /// Opens the cache at `dir` and makes it if it is not there.
+    ///
+    /// # Errors
+    /// `Denied` when the directory is not ours alone, `Unavailable` when it cannot be made.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let context = || format!("the compile cache `{}`", dir.display());
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|error| Error::unavailable(context()).with_source(error))?;
+        let found = fs::metadata(dir)
+            .map_err(|error| Error::unavailable(context()).with_source(error))?;
+        if found.uid() != nix::unistd::geteuid().as_raw() || found.mode() & 0o022 != 0 {
+            return Err(Error::denied(format!("{} can be written by others", context()))
+                .with_hint("compiled code is run as it is; give the directory to this user alone"));
+        }
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// The compiled component, from the cache or from the compiler.
+    ///
+    /// # Errors
+    /// `Invalid` when it does not compile.
+    pub(crate) fn load(&self, engine: &Engine, source: &Source) -> Result<Component> {
+        let key = key(engine, source);
+        if let Some(component) = self.find(engine, &key) {
+            return Ok(component);
+        }
+        let code = compile(engine, source)?;
+        match self.store(&key, &code) {
+            Ok(path) => deserialize(engine, &path)
+                .map_err(|error| Error::internal(format!("loading compiled code: {error:#}"))),
+            Err(error) => {
+                tracing::warn!(%error, dir = %self.dir.display(), "compiled code is not kept");
+                deserialize_bytes(engine, &code)
+            }
+        }
+    }
+
+    fn find(&self, engine: &Engine, key: &str) -> Option<Component> {
+        let dir = self.dir.join(key);
+        for entry in fs::read_dir(dir).ok()?.flatten() {
+            let path = entry.path();
+            let Some(digest) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+            if path.extension().is_none_or(|extension| extension != "cwasm") {
+                continue;
+            }
+            let found = fs::read(&path).ok().filter(|code| hex(&Sha256::digest(code)) == digest);
+            match found.and_then(|_| deserialize(engine, &path).ok()) {
+                Some(component) => return Some(component),
+                None => {
+                    tracing::warn!(path = %path.display(), "damaged compiled code is discarded");
+                    drop(fs::remove_file(&path));
+                }
+            }
+        }
+        None
+    }
+
+    fn store(&self, key: &str, code: &[u8]) -> std::io::Result<PathBuf> {
+        let dir = self.dir.join(key);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        let mut file = tempfile::NamedTempFile::new_in(&dir)?;
+        file.write_all(code)?;
+        let path = dir.join(format!("{}.cwasm", hex(&Sha256::digest(code))));
+        file.persist(&path)?;
+        Ok(path)
+    }
+}
+
+/// Compiles without keeping anything.
+pub(crate) fn load_uncached(engine: &Engine, source: &Source) -> Result<Component> {
+    Component::from_binary(engine.wasmtime(), &source.bytes).map_err(|error| refused(source, &error))
+}
+
+/// Compiles to code that [`Cache`] and `wharf compile` write to files.
+pub(crate) fn compile(engine: &Engine, source: &Source) -> Result<Vec<u8>> {
+    engine.wasmtime().precompile_component(&source.bytes).map_err(|error| refused(source, &error))
+}
+
+fn refused(source: &Source, error: &wasmtime::Error) -> Error {
+    Error::invalid(format!("compiling `{}`: {error:#}", source.path.display()))
+}
+
+#[expect(unsafe_code, reason = "the digest and the owner of the file were checked")]
+fn deserialize(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: the file lies in a directory that only this user can write, and its content is what
+    // this program's compiler produced, by the digest in its name.
+    unsafe { Component::deserialize_file(engine.wasmtime(), path) }
+}
+
+#[expect(unsafe_code, reason = "the code comes from the compiler of this process")]
+fn deserialize_bytes(engine: &Engine, code: &[u8]) -> Result<Component> {
+    // SAFETY: the bytes were produced by `precompile_component` of this process.
+    unsafe { Component::deserialize(engine.wasmtime(), code) }
+        .map_err(|error| Error::internal(format!("loading compiled code: {error:#}")))
+}
+
+/// The content, the engine's settings and Wasmtime's version, in one name.
+fn key(engine: &Engine, source: &Source) -> String {
+    let mut settings = Digester(Sha256::new());
+    engine.wasmtime().precompile_compatibility_hash().hash(&mut settings);
+    settings.0.update(&source.bytes);
+    hex(&settings.0.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Feeds `Hash` into a digest that does not change between runs.
+struct Digester(Sha256);
+
+impl Hasher for Digester {
+    fn finish(&self) -> u64 {
+        0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+}

@@ -1,0 +1,94 @@
+//! What all calls from guests to backends have in common: deadline, permit, span, count.
+
+use base::{Error, Result};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tracing::Instrument as _;
+
+/// The one place through which host calls go.
+///
+/// Cheap to clone. 0.2 bindings reach it by [`View::call`](crate::View::call); 0.3 bindings clone
+/// it out of the store and await outside.
+#[derive(Clone)]
+pub struct Calls(Arc<Shared>);
+
+struct Shared {
+    component: Arc<str>,
+    timeout: Duration,
+    permits: Semaphore,
+    counts: Counts,
+}
+
+/// How many host calls of a component ended how, since it was loaded.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Calls that were answered.
+    pub ok: AtomicU64,
+    /// Calls that failed for a reason the guest can read.
+    pub failed: AtomicU64,
+    /// Calls that took longer than they may.
+    pub timed_out: AtomicU64,
+}
+
+impl Calls {
+    /// Calls of `component`, each at most `timeout` long and at most `concurrent` at once.
+    pub fn new(component: impl Into<Arc<str>>, timeout: Duration, concurrent: usize) -> Self {
+        Self(Arc::new(Shared {
+            component: component.into(),
+            timeout,
+            permits: Semaphore::new(concurrent.min(Semaphore::MAX_PERMITS)),
+            counts: Counts::default(),
+        }))
+    }
+
+    /// Runs one backend call under everything calls have in common.
+    ///
+    /// # Errors
+    /// The call's own, or `Timeout` when it took too long.
+    pub async fn run<T>(
+        &self,
+        capability: &'static str,
+        operation: &'static str,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let span = tracing::debug_span!("host_call", component = %self.0.component, capability, operation);
+        let deadline = Instant::now() + self.0.timeout;
+        let limited = async {
+            // The semaphore is never closed, so this waits and does not fail.
+            let _permit = self.0.permits.acquire().await;
+            call.await
+        };
+        let outcome = match tokio::time::timeout_at(deadline.into(), limited).instrument(span).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => {
+                self.0.counts.timed_out.fetch_add(1, Relaxed);
+                Err(Error::timeout(format!("{capability} {operation} took too long")))
+            }
+        };
+        let counts = &self.0.counts;
+        if outcome.is_ok() { &counts.ok } else { &counts.failed }.fetch_add(1, Relaxed);
+        outcome
+    }
+
+    /// How the calls ended so far.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// The component whose calls these are.
+    pub fn component(&self) -> &str {
+        &self.0.component
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calls")
+            .field("component", &self.0.component)
+            .field("counts", &self.0.counts)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,256 @@
+//! One component, loaded and linked, with its limits and what it was granted.
+
+use crate::background::Heat;
+use crate::cache::{self, Cache};
+use crate::capability::Grants;
+use crate::ctx::Ctx;
+use crate::imports::{Imports, Unserved, WASI};
+use crate::wasi::{self, Wasi};
+use crate::{Calls, Ended, Engine, Engines, Kind, Limits, Reached, Source, Wasm, WasiSetup};
+use base::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
+use wasmtime::{Store, UpdateDeadline};
+
+/// What a component is loaded with.
+#[derive(Clone)]
+pub struct Setup {
+    /// Its name in the deployment file.
+    pub name: Arc<str>,
+    /// Its bytes.
+    pub source: Source,
+    /// What it may use.
+    pub limits: Limits,
+    /// What it may reach.
+    pub grants: Grants,
+    /// What it is granted of the machine.
+    pub wasi: WasiSetup,
+    /// Whether to compile with Winch.
+    pub winch: bool,
+}
+
+/// What loading needs of the program.
+#[derive(Clone, Copy)]
+pub struct Loading<'a> {
+    /// The engines.
+    pub engines: &'a Engines,
+    /// Where compiled code is kept, if anywhere.
+    pub cache: Option<&'a Cache>,
+    /// Every capability's `link`.
+    pub link: &'a [fn(&mut Linker<Ctx>, &Imports) -> wasmtime::Result<()>],
+    /// Every capability's `SERVED`.
+    pub served: &'a [&'static str],
+}
+
+/// One thing that a component exports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Its name, e.g. `wasi:http/incoming-handler@0.2.0`.
+    pub name: String,
+    /// Whether it is an interface; otherwise it is a function.
+    pub interface: bool,
+}
+
+/// A component, ready to be instantiated.
+pub struct Guest {
+    name: Arc<str>,
+    limits: Limits,
+    grants: Grants,
+    wasi: Arc<WasiSetup>,
+    engine: Engine,
+    component: Component,
+    imports: Imports,
+    pre: InstancePre<Ctx>,
+    calls: Calls,
+    heat: Heat,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Guest {
+    /// Compiles and links a component.
+    ///
+    /// # Errors
+    /// `Invalid` when it is no component, does not compile, or imports what is not served (every
+    /// such import is named); `Unavailable` when the engine cannot be set up.
+    pub fn load(setup: Setup, loading: Loading<'_>) -> Result<Arc<Self>> {
+        let context = |error: Error| error.context(format!("component `{}`", setup.name));
+        let Wasm::Component { concurrent } = setup.source.wasm else {
+            let what = setup.source.wasm.describe();
+            return Err(context(Error::invalid(format!("`{}` is {what}", setup.source.path.display()))));
+        };
+        let kind = match (concurrent, setup.winch) {
+            (_, true) => Kind::Winch,
+            (true, false) => Kind::Concurrent,
+            (false, false) => Kind::Plain,
+        };
+        let engine = loading.engines.pick(kind, setup.limits.stack).map_err(context)?;
+        let component = match loading.cache {
+            Some(cache) => cache.load(&engine, &setup.source),
+            None => cache::load_uncached(&engine, &setup.source),
+        }
+        .map_err(context)?;
+        let imports = Imports::of(&component);
+        let served: Vec<&str> = WASI.iter().chain(loading.served).copied().collect();
+        refuse(&imports.unserved(&served)).map_err(context)?;
+        let refused = |error: wasmtime::Error| context(Error::invalid(format!("linking: {error:#}")));
+        let mut linker = Linker::new(engine.wasmtime());
+        wasi::link(&mut linker, kind).map_err(refused)?;
+        for link in loading.link {
+            link(&mut linker, &imports).map_err(refused)?;
+        }
+        let pre = linker.instantiate_pre(&component).map_err(refused)?;
+        setup.wasi.check().map_err(context)?;
+        let limits = setup.limits;
+        Ok(Arc::new(Self {
+            calls: Calls::new(Arc::clone(&setup.name), limits.hostcall_timeout, limits.hostcalls),
+            permits: Arc::new(Semaphore::new(limits.concurrency.min(Semaphore::MAX_PERMITS))),
+            waiting: AtomicUsize::new(0),
+            name: setup.name,
+            limits,
+            grants: setup.grants,
+            wasi: Arc::new(setup.wasi),
+            engine,
+            component,
+            imports,
+            pre,
+            heat: Heat::default(),
+        }))
+    }
+
+    /// A store for one instance, whose calls end at `deadline`.
+    pub fn store(self: &Arc<Self>, deadline: Instant) -> Store<Ctx> {
+        let ctx = Ctx::new(Arc::clone(self), deadline, Wasi::new(&self.wasi));
+        let mut store = Store::new(self.engine.wasmtime(), ctx);
+        store.limiter(|ctx| &mut ctx.limiter);
+        store.set_hostcall_fuel(self.limits.hostcall_buffer);
+        store.set_max_component_handles(self.limits.handles);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| match store.data().overrun() {
+            Some(ended) => Err(ended.into()),
+            None => Ok(UpdateDeadline::Yield(1)),
+        });
+        store
+    }
+
+    /// Waits for a place among the component's running calls.
+    ///
+    /// # Errors
+    /// `Exhausted` when the queue is full or the wait was too long.
+    pub async fn admit(&self) -> Result<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let full = || Error::exhausted(format!("component `{}` has no room for a call", self.name));
+        if self.waiting.fetch_add(1, Relaxed) >= self.limits.queue {
+            self.waiting.fetch_sub(1, Relaxed);
+            return Err(full());
+        }
+        let waiting = Waiting(&self.waiting);
+        let acquired = Arc::clone(&self.permits).acquire_owned();
+        let permit = tokio::time::timeout(self.limits.queue_timeout, acquired).await;
+        drop(waiting);
+        permit.ok().and_then(std::result::Result::ok).ok_or_else(full)
+    }
+
+    /// What the component exports.
+    pub fn exports(&self) -> Vec<Export> {
+        let engine = self.engine.wasmtime();
+        let exports = self.component.component_type();
+        let exports = exports.exports(engine).map(|(name, item)| Export {
+            name: name.to_owned(),
+            interface: matches!(item.ty, ComponentItem::ComponentInstance(_)),
+        });
+        exports.collect()
+    }
+
+    /// The component's name in the deployment file.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What it may use.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What it may reach.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// What it is granted of the machine.
+    pub fn wasi(&self) -> &WasiSetup {
+        &self.wasi
+    }
+
+    /// The engine that it runs on.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The compiled component.
+    pub fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// What it imports.
+    pub fn imports(&self) -> &Imports {
+        &self.imports
+    }
+
+    /// The linked component.
+    pub fn pre(&self) -> &InstancePre<Ctx> {
+        &self.pre
+    }
+
+    /// Its host calls.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// How many calls run now.
+    pub fn running(&self) -> usize {
+        self.limits.concurrency.saturating_sub(self.permits.available_permits())
+    }
+
+    pub(crate) fn heat(&self) -> &Heat {
+        &self.heat
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Ctx {
+    /// Why the running call has to end now, if it has to.
+    fn overrun(&self) -> Option<Ended> {
+        if self.abandoned.as_ref().is_some_and(|abandoned| abandoned.load(Relaxed)) {
+            return Some(Ended::Abandoned);
+        }
+        (Instant::now() >= self.deadline).then_some(Ended::Deadline)
+    }
+
+    /// The last limit of memory or tables that the instance ran into.
+    pub fn reached(&self) -> Option<Reached> {
+        self.limiter.reached()
+    }
+}
+
+/// Every import that is not served, in one error.
+fn refuse(unserved: &[Unserved]) -> Result<()> {
+    if unserved.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> = unserved.iter().map(ToString::to_string).collect();
+    Err(Error::invalid(format!("the import {}", list.join("; the import ")))
+        .with_hint("`wharf inspect` shows everything that a component imports"))
+}

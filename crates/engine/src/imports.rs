@@ -1,0 +1,210 @@
+//! What a component imports, and which of it Wharf serves.
+
+use base::nearest;
+use std::fmt;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, types};
+
+/// The standard interfaces that the engine itself adds to every component.
+pub const WASI: &[&str] = &[
+    "wasi:cli/environment@0.2.12",
+    "wasi:cli/exit@0.2.12",
+    "wasi:cli/stderr@0.2.12",
+    "wasi:cli/stdin@0.2.12",
+    "wasi:cli/stdout@0.2.12",
+    "wasi:cli/terminal-input@0.2.12",
+    "wasi:cli/terminal-output@0.2.12",
+    "wasi:cli/terminal-stderr@0.2.12",
+    "wasi:cli/terminal-stdin@0.2.12",
+    "wasi:cli/terminal-stdout@0.2.12",
+    "wasi:clocks/monotonic-clock@0.2.12",
+    "wasi:clocks/wall-clock@0.2.12",
+    "wasi:filesystem/preopens@0.2.12",
+    "wasi:filesystem/types@0.2.12",
+    "wasi:io/error@0.2.12",
+    "wasi:io/poll@0.2.12",
+    "wasi:io/streams@0.2.12",
+    "wasi:random/insecure-seed@0.2.12",
+    "wasi:random/insecure@0.2.12",
+    "wasi:random/random@0.2.12",
+    "wasi:sockets/instance-network@0.2.12",
+    "wasi:sockets/ip-name-lookup@0.2.12",
+    "wasi:sockets/network@0.2.12",
+    "wasi:sockets/tcp-create-socket@0.2.12",
+    "wasi:sockets/tcp@0.2.12",
+    "wasi:sockets/udp-create-socket@0.2.12",
+    "wasi:sockets/udp@0.2.12",
+    "wasi:cli/environment@0.3.0",
+    "wasi:cli/exit@0.3.0",
+    "wasi:cli/stderr@0.3.0",
+    "wasi:cli/stdin@0.3.0",
+    "wasi:cli/stdout@0.3.0",
+    "wasi:cli/terminal-input@0.3.0",
+    "wasi:cli/terminal-output@0.3.0",
+    "wasi:cli/terminal-stderr@0.3.0",
+    "wasi:cli/terminal-stdin@0.3.0",
+    "wasi:cli/terminal-stdout@0.3.0",
+    "wasi:cli/types@0.3.0",
+    "wasi:clocks/monotonic-clock@0.3.0",
+    "wasi:clocks/system-clock@0.3.0",
+    "wasi:clocks/types@0.3.0",
+    "wasi:filesystem/preopens@0.3.0",
+    "wasi:filesystem/types@0.3.0",
+    "wasi:random/insecure-seed@0.3.0",
+    "wasi:random/insecure@0.3.0",
+    "wasi:random/random@0.3.0",
+    "wasi:sockets/ip-name-lookup@0.3.0",
+    "wasi:sockets/types@0.3.0",
+];
+
+/// One interface or function that a component imports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// Its whole name, e.g. `wasi:keyvalue/store@0.2.0-draft2`.
+    pub name: String,
+    /// The functions that the component calls; for a bare function its own name.
+    pub functions: Vec<String>,
+}
+
+/// Everything that a component imports.
+#[derive(Clone, Debug, Default)]
+pub struct Imports(Vec<Import>);
+
+/// An import that nobody serves, and what comes nearest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// The import's name.
+    pub name: String,
+    /// Why, and what there is instead.
+    pub hint: String,
+}
+
+impl fmt::Display for Unserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not served ({})", self.name, self.hint)
+    }
+}
+
+impl Imports {
+    /// Reads a component's type.
+    pub fn of(component: &Component) -> Self {
+        let engine = component.engine();
+        let ty = component.component_type();
+        let imports = ty.imports(engine).map(|(name, item)| {
+            let functions = match item.ty {
+                ComponentItem::ComponentInstance(instance) => functions(&instance, engine),
+                ComponentItem::ComponentFunc(_) => vec![name.to_owned()],
+                _ => Vec::new(),
+            };
+            Import { name: name.to_owned(), functions }
+        });
+        Self(imports.collect())
+    }
+
+    /// The imports in the component's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Import> {
+        self.0.iter()
+    }
+
+    /// Whether the component imports the interface `id`, at this or a compatible version.
+    pub fn wants(&self, id: &str) -> bool {
+        self.0.iter().any(|import| compatible(&import.name, id))
+    }
+
+    /// The functions of interface `id` that the component imports.
+    pub fn functions(&self, id: &str) -> impl Iterator<Item = &str> {
+        let found = self.0.iter().filter(move |import| compatible(&import.name, id));
+        found.flat_map(|import| import.functions.iter().map(String::as_str))
+    }
+
+    /// Every import that is not among `served`, with what comes nearest.
+    pub fn unserved(&self, served: &[&str]) -> Vec<Unserved> {
+        let missing = self.0.iter().filter(|import| {
+            // Types alone ask for nothing.
+            !import.functions.is_empty() && !served.iter().any(|id| compatible(&import.name, id))
+        });
+        missing
+            .map(|import| Unserved { name: import.name.clone(), hint: hint(&import.name, served) })
+            .collect()
+    }
+}
+
+fn functions(instance: &types::ComponentInstance, engine: &wasmtime::Engine) -> Vec<String> {
+    let exports = instance.exports(engine);
+    let called = exports.filter(|(_, item)| {
+        matches!(item.ty, ComponentItem::ComponentFunc(_) | ComponentItem::Resource(_))
+    });
+    called.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Splits `ns:package/interface@version`.
+fn split(name: &str) -> (&str, Option<&str>) {
+    match name.split_once('@') {
+        Some((interface, version)) => (interface, Some(version)),
+        None => (name, None),
+    }
+}
+
+/// Whether a host's `served` satisfies an `asked`: the same name, or the same interface at a
+/// released version of the same line (`0.2.x`, `1.x`). Drafts and candidates match exactly.
+fn compatible(asked: &str, served: &str) -> bool {
+    if asked == served {
+        return true;
+    }
+    let ((asked, asked_version), (served, served_version)) = (split(asked), split(served));
+    let line = |version: Option<&str>| {
+        let version = semver::Version::parse(version?).ok()?;
+        match version {
+            _ if !version.pre.is_empty() => None,
+            semver::Version { major: 0, minor: 0, patch, .. } => Some((0, 0, patch)),
+            semver::Version { major: 0, minor, .. } => Some((0, minor, 0)),
+            semver::Version { major, .. } => Some((major, 0, 0)),
+        }
+    };
+    asked == served && line(asked_version).is_some() && line(asked_version) == line(served_version)
+}
+
+fn hint(name: &str, served: &[&str]) -> String {
+    let (interface, _) = split(name);
+    let versions: Vec<_> = served
+        .iter()
+        .filter(|id| split(id).0 == interface)
+        .map(|id| split(id).1.unwrap_or("no version"))
+        .collect();
+    if !versions.is_empty() {
+        return format!("served at {}", versions.join(", "));
+    }
+    let near = nearest(interface, served.iter().map(|id| split(id).0));
+    let package = || {
+        let (package, _) = interface.split_once('/')?;
+        served.iter().map(|id| split(id).0).find(|id| id.split('/').next() == Some(package))
+    };
+    match near.or_else(package) {
+        Some(near) => format!("the nearest that is served is `{near}`"),
+        None => "nothing of that package is served".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compatible_within_a_line_and_drafts_only_with_themselves() {
+        assert!(compatible("wasi:io/poll@0.2.3", "wasi:io/poll@0.2.12"));
+        assert!(compatible("wasi:http/types@0.3.2", "wasi:http/types@0.3.0"));
+        assert!(!compatible("wasi:io/poll@0.3.0", "wasi:io/poll@0.2.12"));
+        assert!(!compatible("wasi:k/s@0.2.0-draft", "wasi:k/s@0.2.0-draft2"));
+        assert!(!compatible("wasi:k/s@0.2.0", "wasi:k/s@0.2.0-draft"));
+        assert!(compatible("wasi:logging/logging", "wasi:logging/logging"));
+    }
+
+    #[test]
+    fn a_missing_import_is_told_what_is_near() {
+        let served = &["wasi:keyvalue/store@0.2.0-draft", "wasi:keyvalue/store@0.2.0-draft2"];
+        let hint = |name| hint(name, served);
+        assert_eq!(hint("wasi:keyvalue/store@0.2.0"), "served at 0.2.0-draft, 0.2.0-draft2");
+        assert!(hint("wasi:keyvalue/stor@1.0.0").ends_with("`wasi:keyvalue/store`"));
+        assert_eq!(hint("acme:rockets/launch"), "nothing of that package is served");
+    }
+}

@@ -1,0 +1,212 @@
+//! What a file is, before anyone tries to compile it.
+
+use base::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use wasmparser::{BinaryReader, CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
+
+/// A component's bytes and what they are.
+#[derive(Clone)]
+pub struct Source {
+    /// Where they came from, for messages.
+    pub path: PathBuf,
+    /// The bytes.
+    pub bytes: Arc<[u8]>,
+    /// What they are.
+    pub wasm: Wasm,
+}
+
+/// What kind of WebAssembly a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wasm {
+    /// A component.
+    Component {
+        /// Whether it needs concurrent calls: it names WASI 0.3 or makes async calls.
+        concurrent: bool,
+    },
+    /// A core module that imports `wasi_snapshot_preview1`.
+    Preview1,
+    /// A core module that exports the Proxy-Wasm ABI.
+    Filter,
+    /// Any other core module.
+    Module,
+}
+
+impl Wasm {
+    /// What it is, in a sentence's place: "… is a core module".
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Component { .. } => "a component",
+            Self::Preview1 => "a WASI preview 1 core module",
+            Self::Filter => "a Proxy-Wasm filter",
+            Self::Module => "a core module",
+        }
+    }
+}
+
+impl Source {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// `NotFound` or `Denied` as the system says, `Invalid` when it is no WebAssembly, with a
+    /// sentence on what it is instead.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| {
+            let message = format!("reading `{}`", path.display());
+            match error.kind() {
+                std::io::ErrorKind::NotFound => Error::not_found(message),
+                std::io::ErrorKind::PermissionDenied => Error::denied(message),
+                _ => Error::invalid(message),
+            }
+            .with_source(error)
+        })?;
+        Self::new(path, bytes)
+    }
+
+    /// Looks at bytes that are there already.
+    ///
+    /// # Errors
+    /// `Invalid` when they are no WebAssembly, with a sentence on what they are instead.
+    pub fn new(path: &Path, bytes: impl Into<Arc<[u8]>>) -> Result<Self> {
+        let bytes = bytes.into();
+        let wasm = classify(&bytes).map_err(|what| {
+            Error::invalid(format!("`{}` is not WebAssembly: {what}", path.display()))
+        })?;
+        Ok(Self { path: path.to_owned(), bytes, wasm })
+    }
+}
+
+fn classify(bytes: &[u8]) -> Result<Wasm, String> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err(guess(bytes));
+    }
+    let mut scan = Scan::default();
+    scan.run(bytes).map_err(|error| format!("it is cut off or damaged ({error})"))?;
+    Ok(match scan {
+        Scan { component: true, concurrent, .. } => Wasm::Component { concurrent },
+        Scan { filter: true, .. } => Wasm::Filter,
+        Scan { preview1: true, .. } => Wasm::Preview1,
+        _ => Wasm::Module,
+    })
+}
+
+/// What a file without the magic number most likely is.
+fn guess(bytes: &[u8]) -> String {
+    let text = std::str::from_utf8(bytes.get(..bytes.len().min(256)).unwrap_or_default());
+    match text.map(str::trim_start) {
+        _ if bytes.is_empty() => "the file is empty",
+        _ if bytes.starts_with(b"\x7fELF") => "it is an ELF file, a native program or `.cwasm`",
+        _ if bytes.starts_with(&[0x1f, 0x8b]) => "it is gzip-compressed",
+        _ if bytes.starts_with(b"PK") => "it is a zip archive",
+        Ok(text) if text.starts_with("(component") || text.starts_with("(module") => {
+            "it is the text format; turn it into binary first"
+        }
+        Ok(text) if text.starts_with("[") || text.starts_with("name") => {
+            "it looks like a deployment file; those end in `.toml`"
+        }
+        Ok(_) => "it is a text file",
+        Err(_) => "it does not start with the magic number",
+    }
+    .to_owned()
+}
+
+#[derive(Default)]
+struct Scan {
+    component: bool,
+    concurrent: bool,
+    preview1: bool,
+    filter: bool,
+}
+
+impl Scan {
+    /// Walks over the sections. Skips code, which is nearly all of a large guest.
+    fn run(&mut self, bytes: &[u8]) -> wasmparser::Result<()> {
+        let mut ended = false;
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload? {
+                Payload::Version { encoding, .. } if depth == 0 => {
+                    self.component = encoding == Encoding::Component;
+                }
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) if depth == 0 => ended = true,
+                Payload::End(_) => depth -= 1,
+                Payload::ImportSection(imports) if depth == 0 => {
+                    for import in imports.into_imports() {
+                        self.preview1 |= import?.module == "wasi_snapshot_preview1";
+                    }
+                }
+                Payload::ExportSection(exports) if depth == 0 => {
+                    for export in exports {
+                        self.filter |= export?.name.starts_with("proxy_abi_version_");
+                    }
+                }
+                Payload::ComponentImportSection(imports) => {
+                    for import in imports {
+                        self.name(import?.name.name);
+                    }
+                }
+                Payload::ComponentExportSection(exports) => {
+                    for export in exports {
+                        self.name(export?.name.name);
+                    }
+                }
+                Payload::ComponentCanonicalSection(functions) => {
+                    for function in functions {
+                        self.canonical(&function?);
+                    }
+                }
+                _ => {}
+            }
+        }
+        match ended {
+            true => Ok(()),
+            // The parser stops quietly where a file ends between two sections.
+            false => BinaryReader::new(&[], bytes.len()).read_u8().map(drop),
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        self.concurrent |= name.contains("@0.3.") && name.starts_with("wasi:");
+    }
+
+    fn canonical(&mut self, function: &CanonicalFunction) {
+        let options = match function {
+            CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. } => options,
+            CanonicalFunction::ResourceNew { .. }
+            | CanonicalFunction::ResourceDrop { .. }
+            | CanonicalFunction::ResourceRep { .. } => return,
+            // Everything else in the canonical section belongs to async.
+            _ => {
+                self.concurrent = true;
+                return;
+            }
+        };
+        self.concurrent |= options
+            .iter()
+            .any(|option| matches!(option, CanonicalOption::Async | CanonicalOption::Callback(_)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_no_wasm_are_named() {
+        let what = |bytes: &[u8]| Source::new(Path::new("x"), bytes).err().unwrap().to_string();
+        assert!(what(b"").contains("the file is empty"));
+        assert!(what(b"(component)").contains("text format"));
+        assert!(what(b"\x7fELF").contains("ELF"));
+        assert!(what(b"name = 'app'").contains("deployment file"));
+        assert!(what(b"\0asm\x01\0\0\0\x01").contains("cut off or damaged"));
+        assert!(what(b"\0asm").contains("cut off or damaged"));
+    }
+
+    #[test]
+    fn a_module_is_told_from_a_component() {
+        let wasm = |bytes: &[u8]| Source::new(Path::new("x"), bytes).unwrap().wasm;
+        assert_eq!(wasm(b"\0asm\x01\0\0\0"), Wasm::Module);
+        assert_eq!(wasm(b"\0asm\x0d\0\x01\0"), Wasm::Component { concurrent: false });
+    }
+}
