@@ -1,0 +1,49 @@
+//! Where the guests of tests lie, and the list of them all.
+//!
+//! Guests are built by `cargo xtask guests`, never by a test. Every folder of `guests/` that
+//! becomes a guest stands in [`foreach_guest`](crate::foreach_guest); tidy compares the two.
+//!
+//! A guest that no test runs does not compile. The test program that runs guests says, once:
+//! ```ignore
+//! macro_rules! has_a_test {
+//!     ($guest:ident) => {
+//!         #[expect(unused_imports, reason = "it compiles only if there is such a test")]
+//!         use self::$guest as _;
+//!     };
+//! }
+//! testkit::foreach_guest!(has_a_test);
+//! ```
+//! and then has, for each guest, a module or a test that bears its name with underscores:
+//! `mod hello_p2 { #[test] fn answers_twelve_bytes() { … } }`.
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Calls a macro with the name of every guest, as an identifier with underscores.
+#[macro_export]
+macro_rules! foreach_guest {
+    ($each:ident) => {
+        $each!(hello_p2);
+        $each!(hello_p3);
+        $each!(http_echo_p2);
+        $each!(http_echo_p3);
+    };
+}
+
+/// The file of a guest, by the name of its folder, e.g. `hello-p2`.
+///
+/// # Panics
+///
+/// If it was not built. The message is the command that builds it.
+#[must_use]
+pub fn guest(name: &str) -> PathBuf {
+    let file = folder().join(name).with_extension("wasm");
+    assert!(file.is_file(), "no guest at {}; run: cargo xtask guests", file.display());
+    file
+}
+
+/// `guests` in cargo's target directory: where `cargo xtask guests` puts what it built.
+fn folder() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    root.join(target).join("guests")
+}

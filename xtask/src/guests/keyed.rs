@@ -1,0 +1,66 @@
+//! Things that take long to make, kept under a key of what they are made from.
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+
+use crate::places;
+
+/// A hash of words and of every file under some folders, names and contents.
+pub(super) fn key(words: &[&str], folders: &[&Path]) -> Result<String> {
+    let mut hash = Sha256::new();
+    for word in words {
+        feed(&mut hash, word.as_bytes());
+    }
+    for folder in folders {
+        feed_folder(&mut hash, folder, folder)?;
+    }
+    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Each piece goes in with its length, so that no two lists of pieces look alike.
+fn feed(hash: &mut Sha256, bytes: &[u8]) {
+    hash.update(bytes.len().to_le_bytes());
+    hash.update(bytes);
+}
+
+fn feed_folder(hash: &mut Sha256, top: &Path, folder: &Path) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("no {}", folder.display()))?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            feed_folder(hash, top, &path)?;
+        } else {
+            let name = path.strip_prefix(top).unwrap_or(&path);
+            feed(hash, name.as_os_str().as_encoded_bytes());
+            feed(hash, &fs::read(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// The file or folder `NAME-KEY` of the cache, made first if it is not there.
+///
+/// `make` fills a path beside it, which is renamed when all went well: what has the name is whole.
+pub(super) fn kept(
+    name: &str,
+    key: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let place = places::cache().join(format!("{name}-{key}"));
+    if place.exists() {
+        return Ok(place);
+    }
+    let part = places::cache().join(format!("{name}-{key}.part"));
+    if part.is_dir() {
+        fs::remove_dir_all(&part)?;
+    }
+    if let Some(parent) = part.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    make(&part)?;
+    fs::rename(&part, &place)?;
+    Ok(place)
+}

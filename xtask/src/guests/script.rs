@@ -1,0 +1,66 @@
+//! Guests whose tools come from PyPI and npm: slow to make, so each is kept under its key.
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::{collect, keyed};
+use crate::places;
+use crate::setup;
+use crate::steps::{run_quietly, step};
+
+/// Builds the guests in Python and JavaScript that changed since they were made.
+pub(super) fn build() -> Result<()> {
+    one("hello-python", "python/hello-python", &[PYTHON], python)?;
+    one("hello-js", "js/hello-js", &[], javascript)
+}
+
+/// One guest, made from its folder and from the tools that `words` name.
+fn one(
+    name: &str,
+    folder: &str,
+    words: &[&str],
+    make: fn(&Path, &Path) -> Result<()>,
+) -> Result<()> {
+    let folder = places::root().join("guests").join(folder);
+    let key = keyed::key(words, &[&folder])?;
+    let file = keyed::kept(&format!("guests/{name}"), &key, |place| {
+        step(&format!("guest {name}"), || make(&folder, place))
+    })?;
+    collect(&file, &places::guests(), name)
+}
+
+const PYTHON: &str = "componentize-py==0.25.1";
+
+/// `app.py` with the world `hello` of `wit`.
+fn python(folder: &Path, place: &Path) -> Result<()> {
+    setup::packages(&["python3", "python3-venv"])?;
+    let tools = keyed::kept("python", &keyed::key(&[PYTHON], &[])?, |place| {
+        run_quietly(Command::new("python3").args(["-m", "venv"]).arg(place))?;
+        let pip = place.join("bin/pip");
+        run_quietly(Command::new(pip).args(["install", "--quiet", PYTHON]))
+    })?;
+    // Not its script: that one names the place where the environment was before it was renamed.
+    let mut build = Command::new(tools.join("bin/python"));
+    build.args(["-c", "import componentize_py, sys; componentize_py.script()"]);
+    build.args(["-d", "wit", "-w", "hello", "componentize", "app", "-o"]).arg(place);
+    run_quietly(build.current_dir(folder))
+}
+
+/// `app.js` with the world `hello` of `wit`.
+fn javascript(folder: &Path, place: &Path) -> Result<()> {
+    setup::packages(&["nodejs", "npm"])?;
+    let lock = fs::read_to_string(folder.join("package-lock.json")).context("no lock of npm")?;
+    let tools = keyed::kept("npm", &keyed::key(&[&lock], &[])?, |place| {
+        fs::create_dir_all(place)?;
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(folder.join(file), place.join(file))?;
+        }
+        let install = ["ci", "--silent", "--no-audit", "--no-fund"];
+        run_quietly(Command::new("npm").args(install).current_dir(place))
+    })?;
+    let mut build = Command::new(tools.join("node_modules/.bin/jco"));
+    build.args(["componentize", "app.js", "--wit", "wit", "--world-name", "hello", "--out"]);
+    run_quietly(build.arg(place).current_dir(folder))
+}

@@ -1,0 +1,102 @@
+//! Installs what a fresh Debian machine lacks. What is there is left alone.
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::steps::{command, find, run, step, succeeds};
+
+/// A Debian package, and how to see that what it brings is there.
+struct Package {
+    name: &'static str,
+    present: Sign,
+}
+
+/// What shows that a package is there, whoever installed it.
+enum Sign {
+    /// One of these programs is in `PATH`.
+    Program(&'static [&'static str]),
+    /// This path exists.
+    Path(&'static str),
+    /// Python has these modules.
+    PythonModules(&'static str),
+}
+
+const PACKAGES: &[Package] = &[
+    Package { name: "git", present: Sign::Program(&["git"]) },
+    // Guests in C.
+    Package { name: "clang-22", present: Sign::Program(&["clang-22"]) },
+    Package { name: "lld-22", present: Sign::Program(&["wasm-ld-22"]) },
+    Package { name: "wasi-libc", present: Sign::Path("/usr/lib/wasm32-wasi") },
+    Package {
+        name: "libclang-rt-22-dev-wasm32",
+        present: Sign::Path("/usr/lib/llvm-22/lib/clang/22/lib/wasi/libclang_rt.builtins-wasm32.a"),
+    },
+    // Guests in JavaScript, Python and Go.
+    Package { name: "nodejs", present: Sign::Program(&["node"]) },
+    Package { name: "npm", present: Sign::Program(&["npm"]) },
+    Package { name: "python3", present: Sign::Program(&["python3"]) },
+    Package { name: "python3-venv", present: Sign::PythonModules("ensurepip, venv") },
+    // The test that looks at the guestbook as a person would.
+    Package {
+        name: "chromium",
+        present: Sign::Program(&["chromium", "chromium-browser", "google-chrome"]),
+    },
+];
+
+/// The toolchain for guests in Rust where rustup has no target: see `guests::toolchain`.
+const ON_DEMAND: &[Package] = &[
+    Package { name: "rustc-web", present: Sign::Path("/usr/bin/rustc") },
+    Package { name: "rust-web-src", present: Sign::Path("/usr/lib/rustlib/src/rust/library/std") },
+];
+
+/// Installs every package that tests and guests need.
+pub(crate) fn everything() -> Result<()> {
+    step("setup", || install(PACKAGES.iter()))
+}
+
+/// Installs these packages, if they are missing.
+pub(crate) fn packages(names: &[&str]) -> Result<()> {
+    let known = PACKAGES.iter().chain(ON_DEMAND);
+    install(known.filter(|package| names.contains(&package.name)))
+}
+
+fn install<'a>(packages: impl Iterator<Item = &'a Package>) -> Result<()> {
+    let missing: Vec<&str> =
+        packages.filter(|package| !package.present.seen()).map(|package| package.name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if find("apt-get").is_none() {
+        bail!("please install what Debian calls: {}", missing.join(" "));
+    }
+    eprintln!("    installing {}", missing.join(" "));
+    apt(&["-qq", "update"])?;
+    let options =
+        ["-o", "DPkg::Lock::Timeout=600", "install", "-y", "-qq", "--no-install-recommends"];
+    apt(&[&options[..], &missing].concat())
+}
+
+/// Runs apt-get, with sudo where we are not root.
+fn apt(arguments: &[&str]) -> Result<()> {
+    let quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
+    let words = [&quiet[..], arguments].concat();
+    if nix::unistd::geteuid().is_root() {
+        run(&mut command("env", &words[1..]))
+    } else if find("sudo").is_some() {
+        run(&mut command("sudo", &words))
+    } else {
+        bail!("neither root nor sudo: please run \"apt-get {}\" as root", arguments.join(" "))
+    }
+}
+
+impl Sign {
+    fn seen(&self) -> bool {
+        match self {
+            Self::Program(names) => names.iter().any(|name| find(name).is_some()),
+            Self::Path(path) => Path::new(path).exists(),
+            Self::PythonModules(modules) => {
+                succeeds(&mut command("python3", &["-c", &format!("import {modules}")]))
+            }
+        }
+    }
+}
