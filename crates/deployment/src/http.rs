@@ -1,0 +1,210 @@
+//! `[http]` and `[[http.route]]`: where the server listens, and who answers.
+
+use crate::component::file;
+use crate::keys::{HTTP, HTTP2, ROUTE, TLS};
+use crate::notes::Placed;
+use crate::plan::{AccessLog, Http, Http2, Listen, Route, Tls};
+use crate::section::Section;
+use base::Mistake;
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// Where an app listens that does not say so.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+const TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+
+/// Reads the server, if the file has one. `addresses` of the command line replace the file's.
+pub(crate) fn read(
+    root: &Section<'_>,
+    addresses: &[SocketAddr],
+    components: &[&str],
+) -> Option<Http> {
+    let http = root.table("http", &HTTP)?;
+    let listen = listen(&http);
+    let listen = if addresses.is_empty() { listen } else { from_command_line(addresses) };
+    let admin = http.parsed("admin", "an address", address);
+    let admin = admin.map(|address| Listen { address, at: Some(http.at_key("admin")) });
+    if let Some(admin) = &admin
+        && let Some(public) = listen.iter().find(|listen| same(listen.address, admin.address))
+    {
+        let span = http.at_key("admin").span;
+        let message = format!("`{}` is served to the public already", public.address);
+        http.mistake(Mistake::at(span, message).with_hint("the admin address is another one"));
+    }
+    Some(Http {
+        listen,
+        tls: http.table("tls", &TLS).and_then(|tls| read_tls(&tls)),
+        admin,
+        routes: routes(&http, components),
+        shutdown_grace: http.duration("shutdown-grace", Duration::ZERO..=*TIMES.end()),
+        header_timeout: http.duration("header-timeout", TIMES),
+        idle_timeout: http.duration("idle-timeout", TIMES),
+        keep_alive_timeout: http.duration("keep-alive-timeout", TIMES),
+        max_header_size: http.size("max-header-size", 1 << 10..=16 << 20),
+        max_connections: http.number("max-connections", 1..=10_000_000),
+        http2: http.table("http2", &HTTP2).map(|http2| read_http2(&http2)).unwrap_or_default(),
+        access_log: access_log(&http),
+        forwarded: forwarded(&http),
+    })
+}
+
+impl Http {
+    /// The server of an app without a file: everything goes to its one component.
+    pub(crate) fn bare(component: &str, addresses: &[SocketAddr]) -> Self {
+        let addresses = if addresses.is_empty() { &[LISTEN] } else { addresses };
+        let path = "/".to_owned();
+        let route = Route { host: None, path, component: component.to_owned(), at: None };
+        Self { listen: from_command_line(addresses), routes: vec![route], ..Self::default() }
+    }
+}
+
+/// Addresses that nobody wrote into a file.
+fn from_command_line(addresses: &[SocketAddr]) -> Vec<Listen> {
+    addresses.iter().map(|address| Listen { address: *address, at: None }).collect()
+}
+
+fn listen(http: &Section<'_>) -> Vec<Listen> {
+    let Some(read) = http.each("listen", "an address", address) else {
+        return vec![Listen { address: LISTEN, at: None }];
+    };
+    let mut listen: Vec<Listen> = Vec::new();
+    for Placed { value: address, at } in read {
+        let first = listen.iter().find(|listen| same(listen.address, address));
+        if let Some(first) = first.and_then(|first| first.at.clone()) {
+            let mistake = Mistake::at(at.span.clone(), format!("`{address}` is listened on twice"));
+            http.reader.notes.contradiction(at, first, "here already", mistake);
+        } else {
+            listen.push(Listen { address, at: Some(at) });
+        }
+    }
+    if listen.is_empty() && http.value("listen").is_some_and(is_empty_array) {
+        http.missing("`listen` is empty".to_owned(), "listen = [\"127.0.0.1:8080\"]");
+    }
+    listen
+}
+
+fn is_empty_array(value: &toml::Spanned<DeValue<'_>>) -> bool {
+    value.get_ref().as_array().is_some_and(|array| array.is_empty())
+}
+
+/// Port 0 is another free port each time.
+fn same(a: SocketAddr, b: SocketAddr) -> bool {
+    a == b && a.port() != 0
+}
+
+/// Reads an address with its port. Names are not looked up: a server listens where it is told.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let near = match text.rsplit_once(':') {
+        Some(("localhost", port)) => format!("127.0.0.1:{port}"),
+        Some(("" | "*", port)) => format!("0.0.0.0:{port}"),
+        _ => match (text.parse::<u16>(), text.parse::<IpAddr>()) {
+            (Ok(port), _) => format!("127.0.0.1:{port}"),
+            (_, Ok(address)) => SocketAddr::new(address, 8080).to_string(),
+            _ => String::new(),
+        },
+    };
+    let near = if near.parse::<SocketAddr>().is_ok() { near } else { LISTEN.to_string() };
+    Err(format!("`{text}` is no address with a port; write for example \"{near}\""))
+}
+
+fn read_tls(tls: &Section<'_>) -> Option<Tls> {
+    for key in ["cert", "key"].into_iter().filter(|key| !tls.has(key)) {
+        tls.missing(
+            format!("`tls` needs `{key}`"),
+            "tls = { cert = \"cert.pem\", key = \"key.pem\" }",
+        );
+    }
+    let (cert, key) = (file(tls, "cert"), file(tls, "key"));
+    Some(Tls { cert: cert?, key: key?, at: tls.at() })
+}
+
+fn read_http2(http2: &Section<'_>) -> Http2 {
+    Http2 {
+        enabled: http2.flag("enabled"),
+        max_streams: http2.number("max-streams", 1..=1_000_000),
+        max_resets: http2.number("max-resets", 1..=1_000_000),
+        // The smallest and the largest that RFC 9113, 6.9.2 knows.
+        window: http2.size("window", 65_535..=(1 << 31) - 1),
+    }
+}
+
+fn access_log(http: &Section<'_>) -> Option<AccessLog> {
+    if let Some(DeValue::Boolean(false)) = http.value("access-log").map(|value| value.get_ref()) {
+        return Some(AccessLog::Off);
+    }
+    let words = [("text", AccessLog::Text), ("json", AccessLog::Json), ("off", AccessLog::Off)];
+    http.choice("access-log", &words)
+}
+
+fn forwarded(http: &Section<'_>) -> Vec<IpNet> {
+    let network = |text: &str| {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        address.or_else(|_| text.parse()).map_err(|_: ipnet::AddrParseError| {
+            format!("`{text}` is no network; write for example \"10.0.0.0/8\"")
+        })
+    };
+    let networks = http.each("forwarded", "a network", network).unwrap_or_default();
+    networks.into_iter().map(|network| network.value).collect()
+}
+
+fn routes(http: &Section<'_>, components: &[&str]) -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    for section in http.tables("route", &ROUTE) {
+        let path = section.parsed("path", "a path", path);
+        let host = section.parsed("host", "a host", host);
+        let component = section.name_of("component", "component", components);
+        if !section.has("component") && !section.has("upstream") {
+            section.missing("this route leads nowhere".to_owned(), "component = \"NAME\"");
+        }
+        // A path or a host that is wrong was reported; what it was meant to be is not known.
+        if path.is_some() != section.has("path") || host.is_some() != section.has("host") {
+            continue;
+        }
+        let path = path.unwrap_or_else(|| "/".to_owned());
+        let twice = |route: &&Route| (&route.host, &route.path) == (&host, &path);
+        if let Some(first) = routes.iter().find(twice).and_then(|route| route.at.clone()) {
+            let shown = format!("{}{path}", host.as_deref().unwrap_or_default());
+            let mistake = Mistake::new(format!("`{shown}` is routed twice"));
+            http.reader.notes.contradiction(section.at(), first, "here already", mistake);
+            continue;
+        }
+        // A route to nobody is kept until all are read, so that a second one is seen.
+        let component = component.unwrap_or_default();
+        routes.push(Route { host, path, component, at: Some(section.at()) });
+    }
+    routes
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err(format!("a path begins with `/`; write \"/{text}\""));
+    }
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '*');
+    if let Some(bad) = text.chars().find(|c| bad(*c)) {
+        return Err(format!("a path is the beginning of what is served and has no `{bad}`"));
+    }
+    if text.split('/').any(|part| matches!(part, "." | "..")) {
+        return Err("a path has no `.` and no `..`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn host(text: &str) -> Result<String, String> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let good =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '[' | ']' | ':');
+    let address = name.starts_with('[') && name.ends_with(']');
+    if name.is_empty() || !name.chars().all(good) || (name.contains(':') && !address) {
+        return Err(format!(
+            "`{text}` is no host; write it without scheme and port, for example \"example.com\""
+        ));
+    }
+    Ok(text.to_ascii_lowercase())
+}

@@ -1,0 +1,89 @@
+//! `[secrets]`: where the text of `${secret:name}` comes from.
+
+use crate::expand;
+use crate::section::Section;
+use base::Mistake;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// The places where secrets lie, in the order in which they are asked.
+pub(crate) struct Secrets<'a> {
+    places: Vec<Place>,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+enum Place {
+    /// One file per secret, as Kubernetes and systemd mount them.
+    Directory(PathBuf),
+    /// Environment variables that begin with this.
+    Environment(String),
+}
+
+impl<'a> Secrets<'a> {
+    /// No place at all: every `${secret:…}` is a mistake.
+    pub(crate) fn none(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { places: Vec::new(), variable }
+    }
+
+    /// Adds the places that `section` names, with paths relative to `base`.
+    pub(crate) fn add(&mut self, section: &Section<'_>, base: &Path) {
+        for from in section.strings("from").unwrap_or_default() {
+            let place = match from.value.split_once(':') {
+                Some(("dir", path)) => Place::Directory(base.join(path)),
+                Some(("env", prefix)) => Place::Environment(prefix.to_owned()),
+                Some((scheme, _)) => {
+                    let known = ["dir", "env"];
+                    section.mistake(Mistake::unknown(from.span(), "scheme", scheme, known));
+                    continue;
+                }
+                None => {
+                    section.mistake(
+                        Mistake::at(from.span(), "a place of secrets is a URL")
+                            .with_hint("for example \"dir:/run/secrets\" or \"env:APP_\""),
+                    );
+                    continue;
+                }
+            };
+            self.places.push(place);
+        }
+    }
+
+    /// The secret's text, from the first place that has it.
+    pub(crate) fn find(&self, name: &str) -> Result<String, Mistake> {
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(good) {
+            return Err(Mistake::new(format!("`{name}` cannot be the name of a secret"))
+                .with_hint("letters, digits, `-`, `_` and `.`"));
+        }
+        let mut looked = String::new();
+        for place in &self.places {
+            match place {
+                Place::Directory(directory) => match expand::read(&directory.join(name)) {
+                    Ok(text) => return Ok(text),
+                    // Writing to a string cannot fail.
+                    Err(why) => _ = write!(looked, "file `{name}`: {why}; "),
+                },
+                Place::Environment(prefix) => {
+                    let name = variable_of(prefix, name);
+                    match (self.variable)(&name) {
+                        Some(text) => return Ok(text),
+                        None => _ = write!(looked, "environment variable `{name}` is not set; "),
+                    }
+                }
+            }
+        }
+        let mistake = Mistake::new(format!("there is no secret `{name}`"));
+        Err(match looked.strip_suffix("; ") {
+            Some(looked) => mistake.with_hint(looked),
+            None => {
+                mistake.with_hint("say where secrets are: [secrets] from = \"dir:/run/secrets\"")
+            }
+        })
+    }
+}
+
+/// `db-password` with the prefix `APP_` is the variable `APP_DB_PASSWORD`.
+fn variable_of(prefix: &str, name: &str) -> String {
+    let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
+    format!("{prefix}{name}")
+}

@@ -1,0 +1,36 @@
+//! What works, but probably not as meant.
+
+use crate::binding::Bindings;
+use crate::notes::Notes;
+use crate::plan::{App, Component};
+
+/// Adds what is odd about a deployment that may otherwise be right.
+pub(crate) fn add<O>(app: &App, bound: &[Bindings<O>], notes: &Notes) {
+    if let Some(http) = &app.http
+        && http.routes.is_empty()
+    {
+        let hint = "[[http.route]] component = \"NAME\"";
+        notes.warning(None, "no request is answered: `http` has no routes".to_owned(), hint);
+    }
+    for component in app.components.iter().filter(|component| !is_called(app, component)) {
+        let message = format!("nothing calls component `{}`", component.name);
+        let hint = "give it an [[http.route]], a [[timer]] or a [[watch]]";
+        notes.warning(component.at.as_ref(), message, hint);
+    }
+    for binding in bound.iter().flat_map(|bound| &bound.bindings) {
+        let grants =
+            |component: &Component| component.granted(binding.capability).contains(&binding.name);
+        if binding.at.is_some() && !app.components.iter().any(grants) {
+            let message = format!("no component may open `{}`", binding.name);
+            let hint = "grant it to one, or leave it out";
+            notes.warning(binding.at.as_ref(), message, hint);
+        }
+    }
+}
+
+fn is_called(app: &App, component: &Component) -> bool {
+    let name = &component.name;
+    app.http.iter().flat_map(|http| &http.routes).any(|route| route.component == *name)
+        || app.timers.iter().any(|timer| timer.component == *name)
+        || app.watches.iter().any(|watch| watch.component == *name)
+}
