@@ -8,6 +8,7 @@
 use crate::Guest;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
@@ -23,44 +24,73 @@ pub const BURN: Duration = Duration::from_millis(10);
 /// How long a component that burnt too much is known as hot, so that its next calls move at once.
 const HOT: Duration = Duration::from_secs(1);
 
-/// Runs a guest's call: here while it behaves, in the background once it has burnt too much.
-pub async fn run<T: Send + 'static>(
-    guest: &Guest,
-    call: impl Future<Output = T> + Send + 'static,
-) -> Option<T> {
-    let mut call = Box::pin(call);
-    let (begun, mut burnt) = (Instant::now(), Duration::ZERO);
-    let heat = guest.heat();
-    let handed_over = std::future::poll_fn(|cx| {
-        let start = Instant::now();
-        match call.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => {
-                let spent = start.elapsed();
-                // A poll that ends well within a tick waited for something; one that lasted a
-                // tick was told to give way.
-                burnt += spent;
-                let share = if heat.is_hot() { Duration::from_millis(1) } else { BURN };
-                if burnt >= share { Poll::Ready(None) } else { Poll::Pending }
+/// What a call of a hot component may burn on its connection's thread.
+const HOT_BURN: Duration = Duration::from_millis(1);
+
+/// A guest's call: run here while it behaves, in the background once it has burnt too much.
+///
+/// Resolves to `None` when the call panicked in the background; dropping it ends the call.
+pub struct Fair<T> {
+    guest: Arc<Guest>,
+    begun: Instant,
+    burnt: Duration,
+    stage: Stage<T>,
+}
+
+enum Stage<T> {
+    Here(Pin<Box<dyn Future<Output = T> + Send>>),
+    There { answer: oneshot::Receiver<T>, running: Running },
+    Over,
+}
+
+impl<T: Send + 'static> Fair<T> {
+    /// A call of `guest`, not yet begun.
+    pub fn new(guest: Arc<Guest>, call: impl Future<Output = T> + Send + 'static) -> Self {
+        let stage = Stage::Here(Box::pin(call));
+        Self { guest, begun: Instant::now(), burnt: Duration::ZERO, stage }
+    }
+
+    /// Whether the call has burnt its share of the connection's thread.
+    fn is_over_share(&self) -> bool {
+        let share = if self.guest.heat().is_hot() { HOT_BURN } else { BURN };
+        self.burnt >= share
+    }
+}
+
+impl<T: Send + 'static> Future for Fair<T> {
+    type Output = Option<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let this = self.get_mut();
+        if let Stage::Here(call) = &mut this.stage {
+            let start = Instant::now();
+            if let Poll::Ready(done) = call.as_mut().poll(cx) {
+                this.stage = Stage::Over;
+                return Poll::Ready(Some(done));
+            }
+            this.burnt += start.elapsed();
+            if !this.is_over_share() {
+                return Poll::Pending;
+            }
+            // A call that lives long and burns little moves too, and says nothing of its siblings.
+            if this.begun.elapsed() < this.burnt * 2 {
+                this.guest.heat().burnt();
+            }
+            if let Stage::Here(call) = std::mem::replace(&mut this.stage, Stage::Over) {
+                let (send, answer) = oneshot::channel();
+                let running = POOL.spawn(this.guest.name(), async move {
+                    // Whoever waited may have gone.
+                    drop(send.send(call.await));
+                });
+                this.stage = Stage::There { answer, running };
             }
         }
-    })
-    .await;
-    if handed_over.is_some() {
-        return handed_over;
+        let Stage::There { answer, running } = &mut this.stage else { return Poll::Ready(None) };
+        let done = std::task::ready!(Pin::new(answer).poll(cx));
+        running.done();
+        this.stage = Stage::Over;
+        Poll::Ready(done.ok())
     }
-    // A call that lives long and burns little moves too, and says nothing about its siblings.
-    if begun.elapsed() < burnt * 2 {
-        heat.burnt();
-    }
-    let (send, receive) = oneshot::channel();
-    let handle = POOL.spawn(guest.name(), async move {
-        // Whoever waited may have gone.
-        drop(send.send(call.await));
-    });
-    let done = receive.await.ok();
-    handle.done();
-    done
 }
 
 /// Whether a component lately burnt more than its share.
@@ -121,7 +151,7 @@ enum State {
 struct Running(Option<Arc<Task>>);
 
 impl Running {
-    fn done(mut self) {
+    fn done(&mut self) {
         self.0 = None;
     }
 }
@@ -230,7 +260,11 @@ impl Task {
         drop(state);
         let _runtime = self.runtime.enter();
         let waker = Waker::from(Arc::clone(&self));
-        let poll = call.as_mut().poll(&mut Context::from_waker(&waker));
+        let poll = panic::catch_unwind(AssertUnwindSafe(|| {
+            call.as_mut().poll(&mut Context::from_waker(&waker))
+        }));
+        // A panic is a bug of the host; the caller sees that no answer came.
+        let poll = poll.unwrap_or(Poll::Ready(()));
         let mut state = self.future.lock().unwrap_or_else(PoisonError::into_inner);
         let woken = match &*state {
             State::Running { woken } => *woken,

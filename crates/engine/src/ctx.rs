@@ -3,11 +3,10 @@
 use crate::calls::Calls;
 use crate::limits::{Limiter, Limits};
 use crate::wasi::Wasi;
-use crate::{Capability, Guest};
+use crate::{Capability, Deadline, Guest};
 use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Instant;
 use wasmtime::component::{HasData, ResourceTable};
 
 /// The `T` of every `Store<T>` and `Linker<T>` in the program.
@@ -19,8 +18,7 @@ pub struct Ctx {
     pub(crate) calls: Calls,
     pub(crate) wasi: Wasi,
     pub(crate) limiter: Limiter,
-    pub(crate) deadline: Instant,
-    pub(crate) abandoned: Option<Arc<std::sync::atomic::AtomicBool>>,
+    pub(crate) deadline: Deadline,
     request: Request,
     guest: Arc<Guest>,
     // A handful at most, so a list is faster than a map.
@@ -41,7 +39,7 @@ pub struct Request {
 }
 
 impl Ctx {
-    pub(crate) fn new(guest: Arc<Guest>, deadline: Instant, wasi: Wasi) -> Self {
+    pub(crate) fn new(guest: Arc<Guest>, deadline: Deadline, wasi: Wasi) -> Self {
         let limits: &Limits = guest.limits();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
@@ -51,7 +49,6 @@ impl Ctx {
             wasi,
             limiter: Limiter::new(limits, guest.engine().budget()),
             deadline,
-            abandoned: None,
             request: Request::default(),
             guest,
             states: Vec::new(),
@@ -71,7 +68,7 @@ impl Ctx {
     /// Says which request the instance serves from now on, and until when.
     ///
     /// State that belongs to a request (a snapshot of the configuration) is made anew.
-    pub fn begin(&mut self, request: Request, deadline: Instant) {
+    pub fn begin(&mut self, request: Request, deadline: Deadline) {
         self.request = request;
         self.deadline = deadline;
         self.states.retain(|state| !state.per_request);

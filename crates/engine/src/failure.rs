@@ -50,8 +50,6 @@ impl std::error::Error for Failure {}
 pub enum Ended {
     /// The call did not answer before its deadline.
     Deadline,
-    /// Nobody waits for the answer any more.
-    Abandoned,
     /// The guest asked for more handles, host memory or such than its limits give.
     Limit(&'static str),
 }
@@ -60,7 +58,6 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deadline => f.write_str("the deadline of the call passed"),
-            Self::Abandoned => f.write_str("the caller went away"),
             Self::Limit(what) => write!(f, "the limit on {what} was reached"),
         }
     }

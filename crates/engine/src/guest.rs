@@ -6,11 +6,10 @@ use crate::capability::Grants;
 use crate::ctx::Ctx;
 use crate::imports::{Imports, Unserved, WASI};
 use crate::wasi::{self, Wasi};
-use crate::{Calls, Ended, Engine, Engines, Kind, Limits, Reached, Source, Wasm, WasiSetup};
+use crate::{Calls, Deadline, Ended, Engine, Engines, Kind, Limits, Reached, Source, Wasm, WasiSetup};
 use base::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
 use wasmtime::{Store, UpdateDeadline};
@@ -122,16 +121,16 @@ impl Guest {
     }
 
     /// A store for one instance, whose calls end at `deadline`.
-    pub fn store(self: &Arc<Self>, deadline: Instant) -> Store<Ctx> {
+    pub fn store(self: &Arc<Self>, deadline: Deadline) -> Store<Ctx> {
         let ctx = Ctx::new(Arc::clone(self), deadline, Wasi::new(&self.wasi));
         let mut store = Store::new(self.engine.wasmtime(), ctx);
         store.limiter(|ctx| &mut ctx.limiter);
         store.set_hostcall_fuel(self.limits.hostcall_buffer);
         store.set_max_component_handles(self.limits.handles);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| match store.data().overrun() {
-            Some(ended) => Err(ended.into()),
-            None => Ok(UpdateDeadline::Yield(1)),
+        store.epoch_deadline_callback(|store| match store.data().deadline.has_passed() {
+            true => Err(Ended::Deadline.into()),
+            false => Ok(UpdateDeadline::Yield(1)),
         });
         store
     }
@@ -231,14 +230,6 @@ impl Drop for Waiting<'_> {
 }
 
 impl Ctx {
-    /// Why the running call has to end now, if it has to.
-    fn overrun(&self) -> Option<Ended> {
-        if self.abandoned.as_ref().is_some_and(|abandoned| abandoned.load(Relaxed)) {
-            return Some(Ended::Abandoned);
-        }
-        (Instant::now() >= self.deadline).then_some(Ended::Deadline)
-    }
-
     /// The last limit of memory or tables that the instance ran into.
     pub fn reached(&self) -> Option<Reached> {
         self.limiter.reached()

@@ -1,1 +1,21 @@
-//! Being written.
+//! Listeners, TLS, routes and the request path.
+//!
+//! A request goes through [`path`] from top to bottom; a listener's connections stay on the
+//! thread that accepted them, and so do their guests, while they behave.
+
+pub mod admin;
+mod body;
+mod connection;
+mod forwarded;
+mod id;
+mod io;
+mod listener;
+mod path;
+mod routes;
+mod server;
+mod settings;
+
+pub use listener::Bound;
+pub use routes::{Route, Routes, Target};
+pub use server::{Report, Server};
+pub use settings::{AccessLog, Listener, Settings};

@@ -1,0 +1,67 @@
+//! One connection, from its first byte to its last.
+
+use crate::forwarded::Peer;
+use crate::io::Patient;
+use crate::path::Shared;
+use engine::Stop;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Speaks HTTP/1.1 or HTTP/2 on `stream`, whichever the client begins with.
+pub(crate) async fn serve<S>(stream: S, peer: Peer, shared: Arc<Shared>, stop: Stop)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let builder = builder(&shared);
+    let stream = TokioIo::new(Box::pin(Patient::new(stream, shared.settings.write_timeout)));
+    let peer = Arc::new(peer);
+    let service = service_fn(move |request| {
+        let answer = Arc::clone(&shared).serve(Arc::clone(&peer), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut connection = pin!(builder.serve_connection(stream, service));
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stop.wait() => {
+            // Requests that were begun are answered; no further one is taken.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+fn builder(shared: &Shared) -> auto::Builder<TokioExecutor> {
+    let settings = &shared.settings;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_buf_size(settings.max_head.max(8 << 10))
+        .max_headers(settings.max_headers)
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(settings.max_streams)
+        .max_header_list_size(u32::try_from(settings.max_head).unwrap_or(u32::MAX))
+        // Resets that cost us work are how HTTP/2 servers are flooded.
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(64)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(settings.header_timeout)
+        .adaptive_window(false)
+        .initial_stream_window_size(256 << 10)
+        .initial_connection_window_size(1 << 20);
+    builder
+}

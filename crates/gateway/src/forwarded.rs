@@ -1,0 +1,92 @@
+//! What a guest learns of its client: `x-forwarded-for`, `-proto`, `-host`.
+//!
+//! Only a trusted proxy may say who its client was; from anyone else the fields are replaced.
+
+use base::egress::Egress;
+use http_types::{HeaderMap, HeaderName, HeaderValue};
+use std::net::IpAddr;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// What is the same for every request of a connection.
+pub(crate) struct Peer {
+    address: HeaderValue,
+    proto: HeaderValue,
+    trusted: bool,
+}
+
+impl Peer {
+    pub(crate) fn new(address: IpAddr, port: u16, tls: bool, trusted: &Egress) -> Self {
+        let text = address.to_canonical().to_string();
+        Self {
+            // An address is always a valid field value.
+            address: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
+            proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
+            trusted: trusted.allows_address(None, None, address, port),
+        }
+    }
+
+    /// Whether the client spoke TLS, to us or to the proxy that we believe.
+    pub(crate) fn is_https(&self, headers: &HeaderMap) -> bool {
+        match headers.get(PROTO).filter(|_| self.trusted) {
+            Some(proto) => proto == "https",
+            None => self.proto == "https",
+        }
+    }
+
+    /// Puts the fields into a request.
+    pub(crate) fn mark(&self, headers: &mut HeaderMap, host: &HeaderValue) {
+        if self.trusted {
+            let earlier = headers.get_all(FOR).iter().filter_map(|value| value.to_str().ok());
+            let mut chain: Vec<&str> = earlier.collect();
+            chain.extend(self.address.to_str());
+            if let Ok(chain) = HeaderValue::from_str(&chain.join(", ")) {
+                headers.insert(FOR, chain);
+            }
+            headers.entry(PROTO).or_insert_with(|| self.proto.clone());
+            headers.entry(HOST).or_insert_with(|| host.clone());
+        } else {
+            headers.insert(FOR, self.address.clone());
+            headers.insert(PROTO, self.proto.clone());
+            headers.insert(HOST, host.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(trusted: &[&str]) -> Peer {
+        let trusted = Egress::new(trusted.iter().map(|rule| rule.parse().unwrap()));
+        Peer::new("10.0.0.9".parse().unwrap(), 1234, false, &trusted)
+    }
+
+    fn forged() -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(FOR, HeaderValue::from_static("1.2.3.4"));
+        headers.insert(PROTO, HeaderValue::from_static("https"));
+        headers
+    }
+
+    #[test]
+    fn a_stranger_cannot_say_who_it_is() {
+        let (peer, mut headers) = (peer(&[]), forged());
+        assert!(!peer.is_https(&headers));
+        peer.mark(&mut headers, &HeaderValue::from_static("h"));
+        assert_eq!(headers.get(FOR).unwrap(), "10.0.0.9");
+        assert_eq!(headers.get(PROTO).unwrap(), "http");
+        assert_eq!(headers.get(HOST).unwrap(), "h");
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed() {
+        let (peer, mut headers) = (peer(&["10.0.0.0/24"]), forged());
+        assert!(peer.is_https(&headers));
+        peer.mark(&mut headers, &HeaderValue::from_static("h"));
+        assert_eq!(headers.get(FOR).unwrap(), "1.2.3.4, 10.0.0.9");
+        assert_eq!(headers.get(PROTO).unwrap(), "https");
+    }
+}

@@ -1,0 +1,128 @@
+//! Which component answers which request: by host, then by the longest path prefix.
+
+use http::incoming::Handler;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One line of the table.
+#[derive(Clone)]
+pub struct Route {
+    /// `example.com`, `*.example.com`, or any host.
+    pub host: Option<String>,
+    /// A prefix in whole segments: `/api` is about `/api` and `/api/x`, not about `/apis`.
+    pub path: String,
+    /// Who answers.
+    pub target: Target,
+}
+
+/// Who answers.
+#[derive(Clone)]
+pub enum Target {
+    /// A component.
+    Component(Arc<Handler>),
+}
+
+/// All routes, in the order in which they are looked at.
+#[derive(Default)]
+pub struct Routes {
+    exact: HashMap<String, Vec<Route>>,
+    below: Vec<(String, Vec<Route>)>,
+    any: Vec<Route>,
+}
+
+impl Routes {
+    /// A table of `routes`.
+    pub fn new(routes: impl IntoIterator<Item = Route>) -> Self {
+        let mut table = Self::default();
+        for route in routes {
+            let host = route.host.as_deref().map(str::to_ascii_lowercase);
+            match host {
+                None => table.any.push(route),
+                Some(host) => match host.strip_prefix("*.") {
+                    None => table.exact.entry(host).or_default().push(route),
+                    Some(below) => match table.below.iter_mut().find(|(known, _)| known == below) {
+                        Some((_, routes)) => routes.push(route),
+                        None => table.below.push((below.to_owned(), vec![route])),
+                    },
+                },
+            }
+        }
+        let longest_first = |routes: &mut Vec<Route>| {
+            routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
+        };
+        table.exact.values_mut().for_each(longest_first);
+        table.below.iter_mut().for_each(|(_, routes)| longest_first(routes));
+        table.below.sort_by_key(|(host, _)| std::cmp::Reverse(host.len()));
+        longest_first(&mut table.any);
+        table
+    }
+
+    /// Who answers a request for `path` at `host` (which may carry a port).
+    pub fn find(&self, host: &str, path: &str) -> Option<&Target> {
+        let mut found = None;
+        if !self.exact.is_empty() || !self.below.is_empty() {
+            let host = without_port(host).trim_end_matches('.').to_ascii_lowercase();
+            found = self.exact.get(&host).and_then(|routes| among(routes, path));
+            let mut below = self.below.iter();
+            while found.is_none() {
+                let Some((parent, routes)) = below.next() else { break };
+                let is_below = host.strip_suffix(parent.as_str()).is_some_and(|h| h.ends_with('.'));
+                found = is_below.then(|| among(routes, path)).flatten();
+            }
+        }
+        found.or_else(|| among(&self.any, path))
+    }
+
+    /// Every handler that a route leads to, each once.
+    pub fn handlers(&self) -> Vec<Arc<Handler>> {
+        let exact = self.exact.values().flatten();
+        let below = self.below.iter().flat_map(|(_, routes)| routes);
+        let mut handlers: Vec<Arc<Handler>> = Vec::new();
+        for route in exact.chain(below).chain(&self.any) {
+            let Target::Component(handler) = &route.target;
+            if !handlers.iter().any(|known| Arc::ptr_eq(known, handler)) {
+                handlers.push(Arc::clone(handler));
+            }
+        }
+        handlers
+    }
+}
+
+fn among<'a>(routes: &'a [Route], path: &str) -> Option<&'a Target> {
+    routes.iter().find(|route| covers(&route.path, path)).map(|route| &route.target)
+}
+
+/// Whether `prefix` is about `path`, in whole segments.
+fn covers(prefix: &str, path: &str) -> bool {
+    match path.strip_prefix(prefix) {
+        Some(rest) => rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'),
+        None => false,
+    }
+}
+
+/// The host without its port: `[::1]:80` is `[::1]`.
+pub(crate) fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_whole_segments() {
+        assert!(covers("/", "/anything") && covers("/api", "/api") && covers("/api", "/api/x"));
+        assert!(!covers("/api", "/apis") && !covers("/api/", "/api") && covers("/api/", "/api/x"));
+    }
+
+    #[test]
+    fn ports_are_no_part_of_a_host() {
+        assert_eq!(without_port("a.b:80"), "a.b");
+        assert_eq!(without_port("[::1]:80"), "[::1]");
+        assert_eq!(without_port("[::1]"), "[::1]");
+        assert_eq!(without_port("a.b"), "a.b");
+    }
+}

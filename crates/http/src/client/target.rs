@@ -1,0 +1,124 @@
+//! Where a request goes, and how its head is written for the version of HTTP spoken there.
+
+use super::Error;
+use super::upload::Upload;
+use http_types::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE};
+use http_types::uri::{Authority, PathAndQuery, Scheme};
+use http_types::{HeaderMap, Method, Request, Uri, Version};
+
+/// Which version of HTTP to speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Over TLS what ALPN says, HTTP/2 preferred; in the clear HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only; in the clear with prior knowledge, as gRPC does.
+    Http2,
+}
+
+/// What connections are pooled by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) https: bool,
+    /// Lower case, an IPv6 address without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) protocol: Protocol,
+}
+
+impl Key {
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
+}
+
+/// Where a request goes.
+pub(super) struct Target {
+    pub(super) key: Key,
+    host: HeaderValue,
+    authority: Authority,
+    path: PathAndQuery,
+}
+
+/// Headers that speak of one connection, not of the request; ours to set.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    http_types::header::TRANSFER_ENCODING,
+    http_types::header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+impl Target {
+    /// Reads the target out of a request, and cleans the request's headers.
+    pub(super) fn read<B>(request: &mut Request<B>, protocol: Protocol) -> Result<Self, Error> {
+        // A tunnel would carry what nobody looks at.
+        if request.method() == Method::CONNECT {
+            return Err(Error::HttpRequestMethodInvalid);
+        }
+        let uri = std::mem::take(request.uri_mut()).into_parts();
+        let authority = uri.authority.ok_or(Error::HttpRequestUriInvalid)?;
+        let https = match uri.scheme {
+            Some(scheme) if scheme == Scheme::HTTPS => true,
+            Some(scheme) if scheme == Scheme::HTTP => false,
+            _ => return Err(Error::HttpRequestUriInvalid),
+        };
+        // RFC 9110, section 4.2.4: no user information in the URI of a request.
+        if authority.as_str().contains('@') || authority.host().is_empty() {
+            return Err(Error::HttpRequestUriInvalid);
+        }
+        let given = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        let port = match (given, authority.port_u16()) {
+            (_, Some(port)) if port > 0 => port,
+            ("", None) if https => 443,
+            ("", None) => 80,
+            // An empty port, or one that no u16 holds.
+            _ => return Err(Error::HttpRequestUriInvalid),
+        };
+        let host = authority.host();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let key = Key { https, host: host.to_ascii_lowercase(), port, protocol };
+        let host = HeaderValue::from_str(authority.as_str());
+        let host = host.map_err(|_| Error::HttpRequestUriInvalid)?;
+        let path = uri.path_and_query.filter(|path| !path.as_str().is_empty());
+        for name in &HOP_BY_HOP {
+            request.headers_mut().remove(name);
+        }
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Ok(Self { key, host, authority, path })
+    }
+
+    /// Writes the head for `version`, whatever it was written for before.
+    pub(super) fn dress(&self, request: &mut Request<Upload>, version: Version) {
+        *request.version_mut() = version;
+        if version == Version::HTTP_2 {
+            request.headers_mut().remove(HOST);
+            request.headers_mut().remove(CONNECTION);
+            let scheme = if self.key.https { Scheme::HTTPS } else { Scheme::HTTP };
+            let uri = Uri::builder().scheme(scheme).authority(self.authority.clone());
+            // All three parts are there and came out of a URI, so this is one.
+            *request.uri_mut() = uri.path_and_query(self.path.clone()).build().unwrap_or_default();
+        } else {
+            request.headers_mut().insert(HOST, self.host.clone());
+            // RFC 9110, section 10.1.4: who sends TE says so in Connection.
+            if request.headers().contains_key(TE) {
+                request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
+            }
+            *request.uri_mut() = Uri::from(self.path.clone());
+        }
+    }
+}
+
+/// The size of a header section as RFC 9113, section 6.5.2 counts it.
+pub(super) fn section_size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+}
+
+/// The length that a message declares, if it declares one that can be read.
+pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(http_types::header::CONTENT_LENGTH)?.to_str().ok()?;
+    length.bytes().all(|b| b.is_ascii_digit()).then(|| length.parse().ok())?
+}
