@@ -22,10 +22,37 @@ use std::path::{Path, PathBuf};
 #[macro_export]
 macro_rules! foreach_guest {
     ($each:ident) => {
+        $each!(command_p1);
+        $each!(command_p2);
+        $each!(command_p3);
+        $each!(config_reader);
+        $each!(exports);
+        $each!(exports_nothing);
+        $each!(hello_c);
+        $each!(hello_js);
         $each!(hello_p2);
         $each!(hello_p3);
+        $each!(hello_python);
+        $each!(hostile_p2);
+        $each!(hostile_p3);
         $each!(http_echo_p2);
         $each!(http_echo_p3);
+        $each!(http_proxy_p2);
+        $each!(http_proxy_p3);
+        $each!(http_stream_p2);
+        $each!(http_stream_p3);
+        $each!(imports_unknown);
+        $each!(kv_bench);
+        $each!(kv_draft);
+        $each!(kv_draft2);
+        $each!(kv_old);
+        $each!(kv_watch_draft);
+        $each!(kv_watch_draft2);
+        $each!(kv_watch_old);
+        $each!(logging);
+        $each!(sockets);
+        $each!(timer_p2);
+        $each!(timer_p3);
     };
 }
 
