@@ -68,7 +68,9 @@ impl ServerIdentity {
                     tracing::info!(certificate = %self.certificate.display(), "certificate reloaded");
                 }
                 Ok(Ok(false)) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "certificate not reloaded, the old one stays"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "certificate not reloaded, the old one stays");
+                }
                 // The runtime is going away.
                 Err(_) => return,
             }

@@ -166,3 +166,10 @@ fn of_io(error: &io::Error, phase: Phase) -> Option<Error> {
         _ => None,
     }
 }
+
+/// Whether the server says that it did not process the request: RFC 9113, section 8.7.
+pub(super) fn is_unprocessed(error: &hyper::Error) -> bool {
+    std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| cause(*error))
+        .filter_map(|error| error.downcast_ref::<h2::Error>())
+        .any(|error| error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
+}

@@ -3,8 +3,8 @@
 //! A connection goes to an address that passed the rules and to no other: between the check and
 //! `connect` nothing is resolved again.
 
+use super::connection::{Http1, Http2};
 use super::network::Network;
-use super::pool::{Http1, Http2};
 use super::stream::{Stream, Transport};
 use super::target::{Key, Protocol};
 use super::{Error, Settings, classify};
@@ -119,7 +119,7 @@ impl Dialer {
     /// TLS, and whether ALPN chose HTTP/2.
     async fn secure(&self, key: &Key, tcp: TcpStream) -> Result<(Transport, bool), Error> {
         let name = ServerName::try_from(key.host.clone());
-        let name = name.map_err(|_| Error::HttpRequestUriInvalid)?;
+        let name = name.map_err(|_invalid| Error::HttpRequestUriInvalid)?;
         let connector = TlsConnector::from(self.network.tls(key.protocol).await?);
         let tls = connector.connect(name, tcp).await.map_err(|error| classify::tls(&error))?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");

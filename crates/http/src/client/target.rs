@@ -82,7 +82,7 @@ impl Target {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let key = Key { https, host: host.to_ascii_lowercase(), port, protocol };
         let host = HeaderValue::from_str(authority.as_str());
-        let host = host.map_err(|_| Error::HttpRequestUriInvalid)?;
+        let host = host.map_err(|_invalid| Error::HttpRequestUriInvalid)?;
         let path = uri.path_and_query.filter(|path| !path.as_str().is_empty());
         for name in &HOP_BY_HOP {
             request.headers_mut().remove(name);

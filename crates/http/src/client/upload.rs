@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 /// How the sending of a request's body ended.
@@ -38,6 +38,8 @@ pub(super) struct Flow {
     stopped: AtomicBool,
     waker: AtomicWaker,
     state: Mutex<State>,
+    /// Counts the request as under way for as long as either of the two is.
+    _permit: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -91,11 +93,13 @@ impl Upload {
         body: UnsyncBoxBody<Bytes, Error>,
         declared: Option<u64>,
         limit: u64,
+        permit: OwnedSemaphorePermit,
     ) -> (Self, Sent, Arc<Flow>) {
         let flow = Arc::new(Flow {
             stopped: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             state: Mutex::new(State { moved: Instant::now(), failure: None }),
+            _permit: permit,
         });
         let mut upload = Self {
             body,
