@@ -1,0 +1,49 @@
+//! The time of day in milliseconds, which tests may set.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where a store inside this process takes the time from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The machine's clock, so that a deadline holds across restarts.
+    #[default]
+    System,
+    /// A clock that stands still until somebody moves it. In milliseconds.
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// A clock that stands at one second.
+    pub fn manual() -> Self {
+        Self::Manual(Arc::new(AtomicU64::new(1000)))
+    }
+
+    /// Moves a manual clock on. The machine's clock is left alone.
+    pub fn advance(&self, by: Duration) {
+        if let Self::Manual(time) = self {
+            time.fetch_add(milliseconds(by), Ordering::SeqCst);
+        }
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Self::System => {
+                milliseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+            }
+            Self::Manual(time) => time.load(Ordering::SeqCst),
+        }
+    }
+
+    /// When something ends that lives for `ttl` from now. A part of a millisecond counts whole.
+    pub(crate) fn deadline(&self, ttl: Duration) -> u64 {
+        let rest = u64::from(!ttl.subsec_nanos().is_multiple_of(1_000_000));
+        self.now().saturating_add(milliseconds(ttl)).saturating_add(rest)
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,3 @@
+//! Every promise of the contract, on every backend.
+
+fn main() {}
