@@ -1,0 +1,1 @@
+//! `wasi:config` in front of Layers.
