@@ -41,6 +41,7 @@ macro_rules! foreach_guest {
         $each!(http_proxy_p3);
         $each!(http_stream_p2);
         $each!(http_stream_p3);
+        $each!(imports_everything);
         $each!(imports_unknown);
         $each!(kv_bench);
         $each!(kv_draft);

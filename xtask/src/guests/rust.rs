@@ -19,7 +19,7 @@ pub(super) fn build(cached: bool) -> Result<()> {
         if here.is_empty() {
             continue;
         }
-        let mut build = cargo(&["build", "--release", "--locked", "--target", target]);
+        let mut build = cargo(&["build", "--release", "--target", target]);
         build.current_dir(folder()).env("CARGO_TARGET_DIR", build_folder());
         // Flags that mean the host would hit the guests too, and build them all twice.
         build.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
@@ -61,7 +61,7 @@ struct Guest {
 
 /// Every package of the workspace that is linked: a program or a dynamic library.
 fn guests() -> Result<Vec<Guest>> {
-    let mut metadata = cargo(&["metadata", "--format-version=1", "--no-deps", "--locked"]);
+    let mut metadata = cargo(&["metadata", "--format-version=1", "--no-deps"]);
     let text = steps::read(metadata.current_dir(folder()))?;
     let metadata: Value = serde_json::from_str(&text)?;
     let packages = metadata["packages"].as_array().context("metadata without packages")?;

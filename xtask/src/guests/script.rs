@@ -1,6 +1,6 @@
 //! Guests whose tools come from PyPI and npm: slow to make, so each is kept under its key.
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -24,16 +24,21 @@ fn one(
     make: fn(&Path, &Path) -> Result<()>,
 ) -> Result<()> {
     let folder = places::root().join("guests").join(folder);
-    let key = keyed::key(words, &[&folder])?;
+    let key = keyed::key(words, &[&folder, &wit()])?;
     let file = keyed::kept(&format!("guests/{name}"), &key, |place| {
         step(&format!("guest {name}"), || make(&folder, place))
     })?;
     collect(&file, &places::guests(), name)
 }
 
+/// The world that both are made for.
+fn wit() -> PathBuf {
+    places::root().join("guests/wit/web")
+}
+
 const PYTHON: &str = "componentize-py==0.25.1";
 
-/// `app.py` with the world `hello` of `wit`.
+/// `app.py` with the world of a web program.
 fn python(folder: &Path, place: &Path) -> Result<()> {
     setup::packages(&["python3", "python3-venv"])?;
     let tools = keyed::kept("python", &keyed::key(&[PYTHON], &[])?, |place| {
@@ -44,11 +49,12 @@ fn python(folder: &Path, place: &Path) -> Result<()> {
     // Not its script: that one names the place where the environment was before it was renamed.
     let mut build = Command::new(tools.join("bin/python"));
     build.args(["-c", "import componentize_py, sys; componentize_py.script()"]);
-    build.args(["-d", "wit", "-w", "hello", "componentize", "app", "-o"]).arg(place);
-    run_quietly(build.current_dir(folder))
+    build.arg("-d").arg(wit()).args(["-w", "hello", "componentize", "app", "-o"]).arg(place);
+    // What Python leaves beside the source would change the key of the next time.
+    run_quietly(build.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(folder))
 }
 
-/// `app.js` with the world `hello` of `wit`.
+/// `app.js` with the world of a web program.
 fn javascript(folder: &Path, place: &Path) -> Result<()> {
     setup::packages(&["nodejs", "npm"])?;
     let lock = fs::read_to_string(folder.join("package-lock.json")).context("no lock of npm")?;
@@ -57,10 +63,11 @@ fn javascript(folder: &Path, place: &Path) -> Result<()> {
         for file in ["package.json", "package-lock.json"] {
             fs::copy(folder.join(file), place.join(file))?;
         }
-        let install = ["ci", "--silent", "--no-audit", "--no-fund"];
+        // Not `npm ci`: it wants the optional binaries of every other platform in the lock.
+        let install = ["install", "--silent", "--no-save", "--no-audit", "--no-fund"];
         run_quietly(Command::new("npm").args(install).current_dir(place))
     })?;
     let mut build = Command::new(tools.join("node_modules/.bin/jco"));
-    build.args(["componentize", "app.js", "--wit", "wit", "--world-name", "hello", "--out"]);
-    run_quietly(build.arg(place).current_dir(folder))
+    build.args(["componentize", "app.js", "--world-name", "hello", "--wit"]).arg(wit());
+    run_quietly(build.arg("--out").arg(place).current_dir(folder))
 }

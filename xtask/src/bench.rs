@@ -1,0 +1,30 @@
+//! Measures Wharf: beside its peers over HTTP, and its own parts in one process.
+
+mod cores;
+mod http;
+mod inproc;
+mod peer;
+mod report;
+mod row;
+mod sample;
+mod server;
+mod start;
+
+use anyhow::Result;
+
+/// What to measure.
+#[derive(clap::Subcommand)]
+pub(crate) enum Bench {
+    /// Requests over HTTP: Wharf, a plain hyper server and `wasmtime serve`, in turn.
+    Http(http::Options),
+    /// A host call, an instance, and a request without sockets, in one process.
+    Inproc,
+}
+
+/// Measures it.
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Http(options) => http::run(options),
+        Bench::Inproc => inproc::run(),
+    }
+}
