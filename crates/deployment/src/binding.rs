@@ -1,15 +1,14 @@
 //! Names that components open, and the backends behind them.
 
-use crate::expand::{self, Expansion};
 use crate::keys::NEEDS;
 use crate::needs::Needs;
 use crate::notes::Placed;
 use crate::reader::Reader;
 use crate::section::Section;
+use crate::settings::{self, Settings};
 use crate::source::At;
 use base::{Mistake, Secret};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -125,7 +124,7 @@ impl<O> Bindings<O> {
         }
         self.names.insert(DEFAULT.to_owned(), None);
         let settings = DeValue::String(url.into());
-        let canonical = Secret::new(canonical(&settings));
+        let canonical = settings::canonical(&settings);
         let (backend, opening) = (capability.choose)(Spanned::new(0..0, settings))
             .map_err(|mistake| Mistake { span: None, ..mistake })?;
         self.bindings.push(Binding {
@@ -158,63 +157,18 @@ fn bind<O>(
         ));
     }
     let needs = needs(reader, value);
-    let mut settings = value.clone();
-    if let DeValue::Table(table) = settings.get_mut() {
-        table.remove("requires");
-    }
-    let mut expansions = Vec::new();
-    collect(reader, &settings, &mut expansions);
-    let url = shown_url(reader, &settings);
-    let canonical = Secret::new(canonical(settings.get_ref()));
-    if expansions.iter().any(|expansion| expansion.broken) {
-        return None;
-    }
-    let (backend, opening) = choose(capability, reader, settings, &expansions)?;
+    let settings = Settings::new(reader, value);
+    let (backend, opening) = settings.choose(capability.choose)?;
     Some(Binding {
         capability: capability.name,
         name: name.value.to_owned(),
         backend,
-        url,
+        url: settings.shown_url(),
         needs,
         opening,
         at: Some(reader.at(value.span())),
-        settings: canonical,
+        settings: settings.canonical(),
     })
-}
-
-/// Reads the settings. A backend reports one mistake at a time; what it says of unknown keys is
-/// taken out of its way, so that all of them are reported together.
-fn choose<O>(
-    capability: &Capability<O>,
-    reader: &Reader<'_>,
-    mut settings: Spanned<DeValue<'_>>,
-    expansions: &[&Expansion],
-) -> Option<(&'static str, O)> {
-    let mut right = true;
-    loop {
-        let mut mistake = match (capability.choose)(settings.clone()) {
-            Ok(chosen) => return right.then_some(chosen),
-            Err(mistake) => mistake,
-        };
-        right = false;
-        let field = unknown_field(&mut mistake);
-        let mistake = expand::withhold(mistake, expansions);
-        let span = mistake.span.clone().unwrap_or_else(|| settings.span());
-        reader.mistake(Mistake { span: Some(span), ..mistake });
-        let DeValue::Table(table) = settings.get_mut() else { return None };
-        table.remove(field?.as_str())?;
-    }
-}
-
-/// The field that a mistake of serde calls unknown. Makes the mistake name the nearest one.
-fn unknown_field(mistake: &mut Mistake) -> Option<String> {
-    let mut words = mistake.message.split('`').skip(1).step_by(2).map(str::to_owned);
-    let field = words.next().filter(|_| mistake.message.starts_with("unknown field"))?;
-    let known: Vec<String> = words.chain(["requires".to_owned()]).collect();
-    let known = known.iter().map(String::as_str);
-    *mistake =
-        Mistake { span: mistake.span.clone(), ..Mistake::unknown(0..0, "key", &field, known) };
-    Some(field)
 }
 
 fn needs(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Needs {
@@ -224,66 +178,4 @@ fn needs(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Needs {
         return Needs::default();
     };
     Needs::read(&Section::open(reader, table, requires.span(), &NEEDS, &[]))
-}
-
-fn collect<'a>(
-    reader: &'a Reader<'_>,
-    value: &Spanned<DeValue<'_>>,
-    found: &mut Vec<&'a Expansion>,
-) {
-    match value.get_ref() {
-        DeValue::String(_) => found.extend(reader.expansions.get(&value.span().start)),
-        DeValue::Array(array) => array.iter().for_each(|value| collect(reader, value, found)),
-        DeValue::Table(table) => table.values().for_each(|value| collect(reader, value, found)),
-        _ => {}
-    }
-}
-
-/// The URL as it was written, without its password.
-fn shown_url(reader: &Reader<'_>, settings: &Spanned<DeValue<'_>>) -> String {
-    let url = match settings.get_ref() {
-        DeValue::Table(table) => table.get("url"),
-        _ => Some(settings),
-    };
-    let Some((text, url)) = url.and_then(|url| Some((url.get_ref().as_str()?, url))) else {
-        return String::new();
-    };
-    let expansion = reader.expansions.get(&url.span().start);
-    base::redact(expansion.map_or(text, |expansion| &expansion.written))
-}
-
-/// The same text for the same settings, wherever they stand.
-fn canonical(value: &DeValue<'_>) -> String {
-    let mut text = String::new();
-    write_canonical(value, &mut text);
-    text
-}
-
-fn write_canonical(value: &DeValue<'_>, to: &mut String) {
-    // Writing to a string cannot fail.
-    _ = match value {
-        DeValue::String(text) => write!(to, "{text:?}"),
-        DeValue::Integer(number) => write!(to, "{number}"),
-        DeValue::Float(number) => write!(to, "{number}"),
-        DeValue::Boolean(truth) => write!(to, "{truth}"),
-        DeValue::Datetime(time) => write!(to, "{time}"),
-        DeValue::Array(array) => {
-            to.push('[');
-            for value in array {
-                write_canonical(value.get_ref(), to);
-                to.push(',');
-            }
-            to.write_char(']')
-        }
-        DeValue::Table(table) => {
-            to.push('{');
-            for (key, value) in table {
-                let key: &str = key.get_ref();
-                _ = write!(to, "{key:?}=");
-                write_canonical(value.get_ref(), to);
-                to.push(',');
-            }
-            to.write_char('}')
-        }
-    };
 }

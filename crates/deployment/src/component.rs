@@ -107,7 +107,9 @@ pub(crate) fn file(section: &Section<'_>, key: &str) -> Option<PathBuf> {
         Ok(_) => section.mistake(Mistake::at(span, format!("`{written}` is no file"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mistake = Mistake::at(span, format!("there is no file `{written}`"));
-            section.mistake(match neighbour(&path) {
+            // What lies beside a path that was filled in is not shown.
+            let as_written = path == section.reader.base.join(&written);
+            section.mistake(match neighbour(&path).filter(|_| as_written) {
                 Some(near) => mistake.with_hint(format!("did you mean `{near}`?")),
                 None => mistake,
             });
@@ -158,7 +160,7 @@ fn files(section: &Section<'_>) -> Vec<Files> {
         let host = directory(&entry);
         let Some(guest) = entry.string("guest") else { continue };
         if found.iter().any(|files| files.guest == guest.value) {
-            let message = format!("`{}` was given to this component already", guest.value);
+            let message = "this path was given to the component already";
             entry.mistake(Mistake::at(guest.span(), message));
         }
         if let Some(host) = host {

@@ -2,7 +2,7 @@
 
 use crate::notes::Notes;
 use crate::secrets::Secrets;
-use base::{Mistake, Secret};
+use base::Mistake;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
@@ -20,10 +20,11 @@ pub(crate) type Expansions = BTreeMap<usize, Expansion>;
 /// One string that held a `${…}`.
 #[derive(Debug)]
 pub(crate) struct Expansion {
+    pub(crate) span: Range<usize>,
     /// The string as the file has it.
     pub(crate) written: String,
-    /// What was filled in. Never shown.
-    pub(crate) values: Vec<Secret>,
+    /// The string with other text of the same length where something was filled in.
+    pub(crate) masked: String,
     /// Whether a `${secret:…}` was among it.
     pub(crate) secret: bool,
     /// Whether something could not be filled in; that was reported, and the string is no good.
@@ -80,8 +81,9 @@ impl Lookup<'_> {
     /// Fills in one string. `$${` is a plain `${`.
     fn fill(&self, written: &str, span: &Range<usize>) -> (String, Expansion) {
         let mut expansion = Expansion {
+            span: span.clone(),
             written: written.to_owned(),
-            values: Vec::new(),
+            masked: String::new(),
             secret: false,
             broken: false,
         };
@@ -91,16 +93,21 @@ impl Lookup<'_> {
             let (before, from) = rest.split_at(dollar);
             if let Some(before) = before.strip_suffix('$') {
                 filled.extend([before, "${"]);
+                expansion.masked.extend([before, "${"]);
                 rest = from.get(2..).unwrap_or_default();
                 continue;
             }
             filled.push_str(before);
+            expansion.masked.push_str(before);
             let end = from.find('}').map_or(from.len(), |brace| brace + 1);
             let (place, after) = from.split_at(end);
             match self.find(place) {
                 Ok(value) => {
                     filled.push_str(&value);
-                    expansion.values.push(Secret::new(value));
+                    // Another letter in every place.
+                    expansion
+                        .masked
+                        .extend(value.chars().map(|c| if c == 'x' { 'y' } else { 'x' }));
                 }
                 Err(mut mistake) => {
                     mistake.span = Some(self.place_of(place, span));
@@ -112,6 +119,7 @@ impl Lookup<'_> {
             rest = after;
         }
         filled.push_str(rest);
+        expansion.masked.push_str(rest);
         (filled, expansion)
     }
 
@@ -166,31 +174,4 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
         }
     }
     Ok(text)
-}
-
-/// Takes what was filled in out of a mistake that others wrote.
-///
-/// A backend may quote any part of what it was given. So where four letters of a filled-in text
-/// are found in a mistake, the mistake is replaced by one that only names the place. What is
-/// shorter than four letters is looked for as a word of its own.
-pub(crate) fn withhold(mistake: Mistake, expansions: &[&Expansion]) -> Mistake {
-    let said = format!("{} {}", mistake.message, mistake.hint.as_deref().unwrap_or_default());
-    let leaks =
-        |expansion: &&Expansion| expansion.values.iter().any(|value| quotes(&said, value.reveal()));
-    let Some(expansion) = expansions.iter().find(|expansion| leaks(expansion)) else {
-        return mistake;
-    };
-    let message = format!("what `{}` stands for does not fit here", expansion.written);
-    Mistake { message, span: mistake.span, hint: Some("its text is not shown".to_owned()) }
-}
-
-/// Whether `said` gives away a part of `value`.
-fn quotes(said: &str, value: &str) -> bool {
-    let letters: Vec<char> = value.chars().collect();
-    if letters.len() < 4 {
-        let mut words = said.split(|c: char| !c.is_alphanumeric());
-        return !value.trim().is_empty()
-            && (words.any(|word| word == value) || said.contains(&format!("`{value}`")));
-    }
-    letters.windows(4).any(|part| said.contains(&part.iter().collect::<String>()))
 }

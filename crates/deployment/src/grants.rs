@@ -17,11 +17,12 @@ pub(crate) fn read<O>(
         let mut granted: Vec<String> = Vec::new();
         for name in names {
             if granted.contains(&name.value) {
-                let message = format!("`{}` is granted already", name.value);
-                component.mistake(Mistake::at(name.span(), message));
+                component.mistake(Mistake::at(name.span(), "this name is granted already"));
             } else if !bound.names.contains_key(&name.value) {
                 let what = format!("{} binding", capability.name);
-                let mistake = component.unknown_name(&name.at, &what, &name.value, &bound.names());
+                let mut mistake =
+                    component.unknown_name(&name.at, &what, &name.value, &bound.names());
+                mistake.hint.get_or_insert_with(|| format!("bind it in [{}]", capability.name));
                 component.reader.notes.absence(component.reader.file, mistake);
             }
             granted.push(name.value);

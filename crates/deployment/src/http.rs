@@ -3,10 +3,10 @@
 use crate::component::file;
 use crate::keys::{HTTP, HTTP2, ROUTE, TLS};
 use crate::notes::Placed;
-use crate::plan::{AccessLog, Http, Http2, Listen, Route, Tls};
+use crate::plan::{Http, Http2, Listen, Route, Tls};
 use crate::section::Section;
 use base::Mistake;
-use ipnet::IpNet;
+use base::egress::Rule;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -29,11 +29,12 @@ pub(crate) fn read(
     let admin = http.parsed("admin", "an address", address);
     let admin = admin.map(|address| Listen { address, at: Some(http.at_key("admin")) });
     if let Some(admin) = &admin
-        && let Some(public) = listen.iter().find(|listen| same(listen.address, admin.address))
+        && listen.iter().any(|listen| same(listen.address, admin.address))
     {
         let span = http.at_key("admin").span;
-        let message = format!("`{}` is served to the public already", public.address);
-        http.mistake(Mistake::at(span, message).with_hint("the admin address is another one"));
+        let mistake = Mistake::at(span, "this address is served to the public")
+            .with_hint("the admin address is another one");
+        http.mistake(mistake);
     }
     Some(Http {
         listen,
@@ -42,12 +43,13 @@ pub(crate) fn read(
         routes: routes(&http, components),
         shutdown_grace: http.duration("shutdown-grace", Duration::ZERO..=*TIMES.end()),
         header_timeout: http.duration("header-timeout", TIMES),
-        idle_timeout: http.duration("idle-timeout", TIMES),
-        keep_alive_timeout: http.duration("keep-alive-timeout", TIMES),
+        write_timeout: http.duration("write-timeout", TIMES),
         max_header_size: http.size("max-header-size", 1 << 10..=16 << 20),
+        max_headers: http.number("max-headers", 1..=10_000),
         max_connections: http.number("max-connections", 1..=10_000_000),
         http2: http.table("http2", &HTTP2).map(|http2| read_http2(&http2)).unwrap_or_default(),
-        access_log: access_log(&http),
+        threads: http.number("threads", 1..=1024),
+        access_log: http.flag("access-log"),
         forwarded: forwarded(&http),
     })
 }
@@ -75,7 +77,7 @@ fn listen(http: &Section<'_>) -> Vec<Listen> {
     for Placed { value: address, at } in read {
         let first = listen.iter().find(|listen| same(listen.address, address));
         if let Some(first) = first.and_then(|first| first.at.clone()) {
-            let mistake = Mistake::at(at.span.clone(), format!("`{address}` is listened on twice"));
+            let mistake = Mistake::at(at.span.clone(), "this address is listened on twice");
             http.reader.notes.contradiction(at, first, "here already", mistake);
         } else {
             listen.push(Listen { address, at: Some(at) });
@@ -126,32 +128,19 @@ fn read_tls(tls: &Section<'_>) -> Option<Tls> {
 }
 
 fn read_http2(http2: &Section<'_>) -> Http2 {
-    Http2 {
-        enabled: http2.flag("enabled"),
-        max_streams: http2.number("max-streams", 1..=1_000_000),
-        max_resets: http2.number("max-resets", 1..=1_000_000),
-        // The smallest and the largest that RFC 9113, 6.9.2 knows.
-        window: http2.size("window", 65_535..=(1 << 31) - 1),
-    }
+    Http2 { max_streams: http2.number("max-streams", 1..=1_000_000) }
 }
 
-fn access_log(http: &Section<'_>) -> Option<AccessLog> {
-    if let Some(DeValue::Boolean(false)) = http.value("access-log").map(|value| value.get_ref()) {
-        return Some(AccessLog::Off);
-    }
-    let words = [("text", AccessLog::Text), ("json", AccessLog::Json), ("off", AccessLog::Off)];
-    http.choice("access-log", &words)
-}
-
-fn forwarded(http: &Section<'_>) -> Vec<IpNet> {
-    let network = |text: &str| {
-        let address = text.parse::<IpAddr>().map(IpNet::from);
-        address.or_else(|_| text.parse()).map_err(|_: ipnet::AddrParseError| {
-            format!("`{text}` is no network; write for example \"10.0.0.0/8\"")
-        })
-    };
+fn forwarded(http: &Section<'_>) -> Vec<Rule> {
     let networks = http.each("forwarded", "a network", network).unwrap_or_default();
     networks.into_iter().map(|network| network.value).collect()
+}
+
+/// A rule of addresses alone: who may speak for others is not a matter of names.
+fn network(text: &str) -> Result<Rule, String> {
+    let (address, _) = text.split_once('/').unwrap_or((text, ""));
+    let rule = address.parse::<IpAddr>().ok().and_then(|_| text.parse().ok());
+    rule.ok_or_else(|| format!("`{text}` is no network; write for example \"10.0.0.0/8\""))
 }
 
 fn routes(http: &Section<'_>, components: &[&str]) -> Vec<Route> {
@@ -170,8 +159,7 @@ fn routes(http: &Section<'_>, components: &[&str]) -> Vec<Route> {
         let path = path.unwrap_or_else(|| "/".to_owned());
         let twice = |route: &&Route| (&route.host, &route.path) == (&host, &path);
         if let Some(first) = routes.iter().find(twice).and_then(|route| route.at.clone()) {
-            let shown = format!("{}{path}", host.as_deref().unwrap_or_default());
-            let mistake = Mistake::new(format!("`{shown}` is routed twice"));
+            let mistake = Mistake::new("there are two routes for this host and path");
             http.reader.notes.contradiction(section.at(), first, "here already", mistake);
             continue;
         }

@@ -170,12 +170,13 @@ pub(crate) const HTTP: Keys = Keys {
         Key("route", "", "What is served, each a table `[[http.route]]`."),
         Key("shutdown-grace", "\"30s\"", "How long running requests may go on after SIGTERM."),
         Key("header-timeout", "\"10s\"", "How long the head of a request may take to arrive."),
-        Key("idle-timeout", "\"60s\"", "How long a body may stand still."),
-        Key("keep-alive-timeout", "\"60s\"", "How long a connection is kept between requests."),
+        Key("write-timeout", "\"60s\"", "How long a client may take none of an answer's bytes."),
         Key("max-header-size", "\"64KiB\"", "The head of a request."),
+        Key("max-headers", "128", "Header fields of a request."),
         Key("max-connections", "10000", "Connections at once."),
         Key("http2", "{ max-streams = 200 }", "HTTP/2."),
-        Key("access-log", "\"text\"", "A line for each request: `text`, `json` or `off`."),
+        Key("threads", "2", "Threads that serve connections. Left out: one for each core."),
+        Key("access-log", "true", "A line in the log for each request."),
         Key(
             "forwarded",
             "[\"10.0.0.0/8\"]",
@@ -201,12 +202,7 @@ pub(crate) const HTTP2: Keys = Keys {
     path: "http.http2",
     heading: "http2 = { … }",
     about: "What one HTTP/2 connection may do.",
-    keys: &[
-        Key("enabled", "true", "Whether HTTP/2 is spoken at all."),
-        Key("max-streams", "200", "Requests at once on one connection."),
-        Key("max-resets", "20", "Streams that were reset and not yet forgotten."),
-        Key("window", "\"1MiB\"", "Bytes that may be under way on one stream."),
-    ],
+    keys: &[Key("max-streams", "200", "Requests at once on one connection.")],
     later: &[],
 };
 

@@ -23,6 +23,7 @@ mod reference;
 mod report;
 mod secrets;
 mod section;
+mod settings;
 mod source;
 mod text;
 mod triggers;
@@ -32,8 +33,8 @@ pub use binding::{Binding, Capability};
 pub use input::{FILE, Input};
 pub use needs::Needs;
 pub use plan::{
-    AccessLog, App, Component, Engine, Files, Http, Http2, Keys, Limits, Listen, Log, LogFormat,
-    Plan, Reuse, Route, Schedule, Scope, Timer, Tls, Watch,
+    App, Component, Engine, Files, Http, Http2, Keys, Limits, Listen, Log, LogFormat, Plan, Reuse,
+    Route, Schedule, Scope, Timer, Tls, Watch,
 };
 pub use reading::read;
 pub use reference::reference;

@@ -11,13 +11,17 @@ use std::ops::Range;
 pub(crate) struct Notes {
     findings: RefCell<Vec<Finding>>,
     partial: Cell<bool>,
+    broken: RefCell<Vec<At>>,
 }
 
 impl Notes {
-    /// A mistake in the file numbered `file`, at the mistake's span.
+    /// A mistake in the file numbered `file`, at the mistake's span. Not where the file was not
+    /// understood: what stands there was reported already, and is hardly what it seems.
     pub(crate) fn mistake(&self, file: usize, mistake: Mistake) {
         let at = mistake.span.clone().map(|span| At { file, span });
-        self.push(Finding::new(Severity::Mistake, at, mistake));
+        if !at.as_ref().is_some_and(|at| self.is_broken(at)) {
+            self.push(Finding::new(Severity::Mistake, at, mistake));
+        }
     }
 
     /// A mistake that only makes sense in a file that was understood as a whole: where a broken
@@ -40,7 +44,18 @@ impl Notes {
         self.push(Finding::new(Severity::Warning, at.cloned(), mistake));
     }
 
-    /// Remembers that a file was not understood as a whole.
+    /// Remembers that a part of a file was not understood.
+    pub(crate) fn set_broken(&self, at: At) {
+        self.broken.borrow_mut().push(at);
+    }
+
+    /// Whether the place lies in a part that was not understood.
+    pub(crate) fn is_broken(&self, at: &At) -> bool {
+        let inside = |part: &At| part.file == at.file && part.span.contains(&at.span.start);
+        self.broken.borrow().iter().any(inside)
+    }
+
+    /// Remembers that something may be missing only because it was not understood.
     pub(crate) fn set_partial(&self) {
         self.partial.set(true);
     }

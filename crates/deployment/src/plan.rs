@@ -6,7 +6,6 @@ use crate::source::{At, Source};
 use crate::text::Text;
 use base::Mistake;
 use base::egress::Rule;
-use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -177,20 +176,22 @@ pub struct Http {
     pub shutdown_grace: Option<Duration>,
     /// How long the head of a request may take to arrive.
     pub header_timeout: Option<Duration>,
-    /// How long a body may stand still.
-    pub idle_timeout: Option<Duration>,
-    /// How long a connection is kept between requests.
-    pub keep_alive_timeout: Option<Duration>,
+    /// How long a client may take none of an answer's bytes.
+    pub write_timeout: Option<Duration>,
     /// Bytes of the head of a request.
     pub max_header_size: Option<usize>,
+    /// Header fields of a request.
+    pub max_headers: Option<usize>,
     /// Connections at once.
     pub max_connections: Option<usize>,
     /// HTTP/2.
     pub http2: Http2,
-    /// A line for each request.
-    pub access_log: Option<AccessLog>,
-    /// The proxies whose `x-forwarded-*` are believed.
-    pub forwarded: Vec<IpNet>,
+    /// Threads that serve connections.
+    pub threads: Option<usize>,
+    /// Whether there is a line in the log for each request.
+    pub access_log: Option<bool>,
+    /// The proxies whose `x-forwarded-*` are believed: rules of networks alone.
+    pub forwarded: Vec<Rule>,
 }
 
 /// An address, and where it stands in the file.
@@ -216,25 +217,8 @@ pub struct Tls {
 /// What one HTTP/2 connection may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Http2 {
-    /// Whether HTTP/2 is spoken at all.
-    pub enabled: Option<bool>,
     /// Requests at once on one connection.
     pub max_streams: Option<u32>,
-    /// Streams that were reset and not yet forgotten.
-    pub max_resets: Option<usize>,
-    /// Bytes that may be under way on one stream.
-    pub window: Option<u32>,
-}
-
-/// The form of the access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    /// A line for people.
-    Text,
-    /// A JSON object on a line.
-    Json,
-    /// None.
-    Off,
 }
 
 /// Who answers which requests.

@@ -8,7 +8,7 @@ use crate::keys::{APP, LOG, OVERLAY, SECRETS};
 use crate::notes::Notes;
 use crate::plan::{App, Component, Http, Log, LogFormat, Plan};
 use crate::reader::Reader;
-use crate::report::Report;
+use crate::report::{Report, Severity};
 use crate::secrets::Secrets;
 use crate::section::Section;
 use crate::text::Text;
@@ -31,7 +31,10 @@ pub fn read<O>(input: &Input<'_>, capabilities: &[Capability<O>]) -> Result<Plan
     let sources = Arc::clone(&loaded.sources);
     let read = if notes.is_fine() { assemble(input, capabilities, &loaded, &notes) } else { None };
     let fine = notes.is_fine();
-    let report = Report::new(Arc::clone(&sources), notes.into_findings());
+    // While there are mistakes, warnings are mostly what follows from them.
+    let mut findings = notes.into_findings();
+    findings.retain(|finding| fine || finding.severity == Severity::Mistake);
+    let report = Report::new(Arc::clone(&sources), findings);
     match read {
         Some((app, bindings)) if fine => Ok(Plan { app, bindings, warnings: report, sources }),
         _ => Err(report),

@@ -27,25 +27,15 @@ impl<'a> Secrets<'a> {
 
     /// Adds the places that `section` names, with paths relative to `base`.
     pub(crate) fn add(&mut self, section: &Section<'_>, base: &Path) {
-        for from in section.strings("from").unwrap_or_default() {
-            let place = match from.value.split_once(':') {
-                Some(("dir", path)) => Place::Directory(base.join(path)),
-                Some(("env", prefix)) => Place::Environment(prefix.to_owned()),
-                Some((scheme, _)) => {
-                    let known = ["dir", "env"];
-                    section.mistake(Mistake::unknown(from.span(), "scheme", scheme, known));
-                    continue;
-                }
-                None => {
-                    section.mistake(
-                        Mistake::at(from.span(), "a place of secrets is a URL")
-                            .with_hint("for example \"dir:/run/secrets\" or \"env:APP_\""),
-                    );
-                    continue;
-                }
-            };
-            self.places.push(place);
-        }
+        let places =
+            section.each("from", "a place of secrets", |from| match from.split_once(':') {
+                Some(("dir", path)) => Ok(Place::Directory(base.join(path))),
+                Some(("env", prefix)) => Ok(Place::Environment(prefix.to_owned())),
+                _ => Err(format!(
+                    "`{from}` is no place of secrets; write \"dir:/run/secrets\" or \"env:APP_\""
+                )),
+            });
+        self.places.extend(places.unwrap_or_default().into_iter().map(|place| place.value));
     }
 
     /// The secret's text, from the first place that has it.
