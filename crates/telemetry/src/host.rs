@@ -13,7 +13,7 @@ mod versioned {
         world: "wasi:logging/imports@0.1.0-draft",
         imports: { default: trappable },
     });
-    pub(super) use wasi::logging0_1_0_draft::logging;
+    pub(super) use wasi::logging::logging;
 }
 
 mod unversioned {
