@@ -9,6 +9,7 @@ use crate::settings::{self, Settings};
 use crate::source::At;
 use base::{Mistake, Secret};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -49,8 +50,11 @@ pub struct Capability<O> {
     pub default_url: Option<&'static str>,
     /// Reads the settings of one binding and touches nothing: the backend's name and what the
     /// program needs to open it. See [`base::backend::choose`].
-    pub choose: fn(Spanned<DeValue<'_>>) -> Result<(&'static str, O), Mistake>,
+    pub choose: fn(Spanned<DeValue<'_>>) -> Chosen<O>,
 }
+
+/// The name of a backend and what the program needs to open it, or what is wrong.
+pub type Chosen<O> = Result<(&'static str, O), Mistake>;
 
 /// A bound name.
 pub struct Binding<O> {
@@ -68,6 +72,8 @@ pub struct Binding<O> {
     pub opening: O,
     /// Where it stands in the file; `None` for the default that nobody wrote.
     pub at: Option<At>,
+    /// The folder of its file, which relative paths in the settings are relative to.
+    pub base: PathBuf,
     settings: Secret,
 }
 
@@ -81,8 +87,12 @@ impl<O> Binding<O> {
 
     /// The opening, and the rest to remember it by.
     pub fn split(self) -> (O, Binding<()>) {
-        let Self { capability, name, backend, url, needs, opening, at, settings } = self;
-        (opening, Binding { capability, name, backend, url, needs, opening: (), at, settings })
+        let Self { capability, name, backend, url, needs, opening, at, base, settings } = self;
+        let opened = ();
+        (
+            opening,
+            Binding { capability, name, backend, url, needs, opening: opened, at, base, settings },
+        )
     }
 }
 
@@ -135,6 +145,7 @@ impl<O> Bindings<O> {
             needs: Needs::default(),
             opening,
             at: None,
+            base: PathBuf::new(),
             settings: canonical,
         });
         Ok(())
@@ -167,6 +178,7 @@ fn bind<O>(
         needs,
         opening,
         at: Some(reader.at(value.span())),
+        base: reader.base.to_path_buf(),
         settings: settings.canonical(),
     })
 }

@@ -29,7 +29,7 @@ mod text;
 mod triggers;
 mod warnings;
 
-pub use binding::{Binding, Capability};
+pub use binding::{Binding, Capability, Chosen};
 pub use input::{FILE, Input};
 pub use needs::Needs;
 pub use plan::{

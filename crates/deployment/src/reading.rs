@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
+/// The one capability that `[[watch]]` is about.
+pub(crate) const WATCHED: &str = "keyvalue";
+
 /// The directory of embedded data where the file names none.
 const DATA: &str = ".wharf";
 
@@ -169,7 +172,7 @@ fn app<O>(
         None => http::read(root, &input.listen, &names),
     };
     let timers = triggers::timers(root, &names);
-    let keyvalue = capabilities.iter().zip(bound).find(|(found, _)| found.name == "keyvalue");
+    let keyvalue = capabilities.iter().zip(bound).find(|(found, _)| found.name == WATCHED);
     let keyvalue = keyvalue.map(|(_, bound)| bound.names()).unwrap_or_default();
     let watches = triggers::watches(root, &components, &keyvalue);
     let data = match bare {

@@ -118,7 +118,7 @@ impl<'a> Section<'a> {
             let Some(word) = self.reader.open_word(value, what) else { continue };
             match parse(word.value) {
                 Ok(parsed) => {
-                    found.push(Placed { value: parsed, at: self.reader.at(value.span()) })
+                    found.push(Placed { value: parsed, at: self.reader.at(value.span()) });
                 }
                 Err(why) => self.mistake(word.wrong(value.span(), what, why)),
             }
@@ -136,7 +136,7 @@ impl<'a> Section<'a> {
         let known = words.iter().map(|(known, _)| *known);
         let what = format!("a word for `{key}`");
         self.mistake(match word.expansion {
-            None => Mistake::unknown(value.span(), &format!("{key}"), word.value, known),
+            None => Mistake::unknown(value.span(), key, word.value, known),
             Some(_) => word.wrong(value.span(), &what, String::new()),
         });
         None
@@ -172,7 +172,9 @@ impl<'a> Section<'a> {
         match self.value(key)?.get_ref() {
             DeValue::Boolean(truth) => Some(*truth),
             DeValue::String(_) => self.parsed(key, "`true` or `false`", |text| {
-                text.parse().map_err(|_| "expected `true` or `false`, found string".to_owned())
+                text.parse()
+                    .ok()
+                    .ok_or_else(|| "expected `true` or `false`, found string".to_owned())
             }),
             _ => {
                 self.reader.expected(self.value(key)?, "`true` or `false`");
@@ -195,7 +197,7 @@ impl<'a> Section<'a> {
                 })?
             }
             DeValue::String(_) => self.parsed(key, "a whole number", |text| {
-                text.parse().map_err(|_| "expected a whole number, found string".to_owned())
+                text.parse().ok().ok_or_else(|| "expected a whole number, found string".to_owned())
             })?,
             _ => {
                 self.reader.expected(value, "a whole number");

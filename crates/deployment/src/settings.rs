@@ -1,5 +1,6 @@
 //! The settings of one binding, and what its backend has to say of them.
 
+use crate::binding::Chosen;
 use crate::expand::Expansion;
 use crate::reader::Reader;
 use base::{Mistake, Secret};
@@ -9,7 +10,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 /// What [`Capability::choose`](crate::Capability::choose) is.
-type Choose<O> = fn(Spanned<DeValue<'_>>) -> Result<(&'static str, O), Mistake>;
+type Choose<O> = fn(Spanned<DeValue<'_>>) -> Chosen<O>;
 
 /// The settings of one binding, without the keys that are ours.
 pub(crate) struct Settings<'a> {

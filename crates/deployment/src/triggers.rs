@@ -3,6 +3,7 @@
 use crate::binding::DEFAULT;
 use crate::keys::{TIMER, WATCH};
 use crate::plan::{Component, Keys, Schedule, Scope, Timer, Watch};
+use crate::reading::WATCHED;
 use crate::section::Section;
 use base::Mistake;
 use croner::parser::{CronParser, Seconds, Year};
@@ -70,7 +71,7 @@ pub(crate) fn watches(root: &Section<'_>, components: &[Component], bound: &[&st
         let scope = section.choice("scope", SCOPES);
         let (Some(component), Some(binding)) = (component, binding) else { continue };
         let watcher = components.iter().find(|other| other.name == component);
-        let granted = watcher.map_or(&[][..], |watcher| watcher.granted("keyvalue"));
+        let granted = watcher.map_or(&[][..], |watcher| watcher.granted(WATCHED));
         if !granted.contains(&binding) {
             let message = format!("component `{component}` may not open `{binding}`");
             let at = section.at_key("binding");

@@ -1,12 +1,12 @@
 //! Backends that only say how they would be opened.
 
 use base::backend::{self, Backend, Entry, Place};
-use base::{Mistake, Result, Secret};
+use base::{Result, Secret};
 use serde::Deserialize;
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
-use wharf_deployment::Capability;
+use wharf_deployment::{Capability, Chosen};
 
 /// What a binding becomes in these tests.
 pub(crate) type Opened = base::Opening<String>;
@@ -37,10 +37,7 @@ const KEYVALUE: &[Entry<String>] = &[
 
 const CONFIG: &[Entry<String>] = &[backend::backend::<Dotenv>()];
 
-fn choose(
-    backends: &[Entry<String>],
-    settings: Spanned<DeValue<'_>>,
-) -> Result<(&'static str, Opened), Mistake> {
+fn choose(backends: &[Entry<String>], settings: Spanned<DeValue<'_>>) -> Chosen<Opened> {
     backend::choose(backends, settings)
 }
 
