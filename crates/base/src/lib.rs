@@ -9,6 +9,7 @@ pub mod egress;
 mod mistake;
 mod nearest;
 pub mod offer;
+pub mod promise;
 mod secret;
 pub mod units;
 

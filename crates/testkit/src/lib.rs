@@ -1,1 +1,5 @@
-//! Being written.
+//! What the tests of Wharf share.
+
+pub mod conformance;
+
+pub use conformance::conformance;

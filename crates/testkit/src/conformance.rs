@@ -1,0 +1,88 @@
+//! Every promise of a contract on every backend in its list, each a trial of its own.
+
+use base::promise::{Promise, Stage};
+use base::{Entry, Place};
+use futures::future::BoxFuture;
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A trial that takes longer has hung.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs every promise of `capability` on every backend, and returns what `main` should.
+pub fn conformance<C: ?Sized + Send + Sync>(
+    capability: &'static str,
+    backends: &'static [Entry<C>],
+    promises: &[&'static [Promise<C>]],
+) -> ExitCode {
+    run(trials(capability, backends, promises))
+}
+
+/// Runs trials as `cargo test` does, with its arguments.
+pub fn run(trials: Vec<Trial>) -> ExitCode {
+    let names: BTreeSet<&str> = trials.iter().map(Trial::name).collect();
+    assert_eq!(names.len(), trials.len(), "two trials have the same name");
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// One trial for each backend and promise, called `memory::deleting_twice_is_fine`.
+///
+/// A backend that this build does not have is shown as ignored; one that has no example, or cannot
+/// be opened, fails.
+pub fn trials<C: ?Sized + Send + Sync>(
+    capability: &'static str,
+    backends: &'static [Entry<C>],
+    promises: &[&'static [Promise<C>]],
+) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for entry in backends {
+        if entry.example.is_empty() {
+            let name = format!("{}::was_not_built", entry.name);
+            let built = || Err(Failed::from("this build does not have it"));
+            trials.push(Trial::test(name, built).with_ignored_flag(true));
+            continue;
+        }
+        for promise in promises.iter().copied().flatten() {
+            trials.push(trial(format!("{}::{}", entry.name, promise.name), move || {
+                Box::pin(keep(capability, entry, promise))
+            }));
+        }
+    }
+    trials
+}
+
+/// A trial that runs on a small runtime of its own and fails if it hangs.
+pub fn trial(
+    name: impl Into<String>,
+    body: impl FnOnce() -> BoxFuture<'static, Result<(), String>> + Send + 'static,
+) -> Trial {
+    Trial::test(name, move || {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build()?;
+        let body = body();
+        let outcome = runtime.block_on(async { tokio::time::timeout(PATIENCE, body).await });
+        let outcome = outcome.unwrap_or_else(|_| Err(format!("still running after {PATIENCE:?}")));
+        outcome.map_err(Failed::from)
+    })
+}
+
+async fn keep<C: ?Sized + Send + Sync>(
+    capability: &'static str,
+    entry: &'static Entry<C>,
+    promise: &'static Promise<C>,
+) -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("making a folder: {error}"))?;
+    let data = folder.path().to_owned();
+    let stage = Stage::new(Arc::new(move |binding| {
+        let data = data.clone();
+        Box::pin(async move {
+            let app = promise.name.to_owned();
+            let place = Place { data, app, capability, binding };
+            base::backend::open(std::slice::from_ref(entry), entry.example, place).await
+        })
+    }));
+    (promise.run)(stage).await.map_err(|broken| broken.to_string())
+}
