@@ -1,2 +1,42 @@
 //! The `wharf` program.
-fn main() {}
+
+mod app;
+mod args;
+mod capabilities;
+mod check;
+mod compile;
+mod console;
+mod exit;
+mod inspect;
+mod program;
+mod reload;
+mod run;
+mod serve;
+mod shim;
+mod triggers;
+
+use args::{Args, Verb};
+use clap::Parser as _;
+use std::process::ExitCode;
+
+/// Many small allocations per request, on several threads: what the system's allocator is worst at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Usage mistakes end here, with code 2.
+    let args = Args::parse();
+    connect::tls::install();
+    let done = match args.verb {
+        Verb::Serve(args) => serve::serve(args),
+        Verb::Run(args) => run::run(args),
+        Verb::Check(args) => check::check(&args),
+        Verb::Inspect(args) => inspect::inspect(&args),
+        Verb::Compile(args) => compile::compile(&args),
+        Verb::Completions { shell } => args::completions(shell),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}

@@ -61,6 +61,14 @@ impl Cache {
         }
     }
 
+    /// Compiles into the cache what is not there yet.
+    ///
+    /// # Errors
+    /// `Invalid` when it does not compile.
+    pub fn fill(&self, engine: &Engine, source: &Source) -> Result<()> {
+        self.load(engine, source).map(drop)
+    }
+
     fn find(&self, engine: &Engine, key: &str) -> Option<Component> {
         let dir = self.dir.join(key);
         for entry in fs::read_dir(dir).ok()?.flatten() {

@@ -1,6 +1,7 @@
 //! The few ways in which Wasmtime is set up, each made when the first guest needs it.
 
 use crate::budget::Budget;
+use crate::Wasm;
 use crate::ticker::Ticker;
 use base::{Error, Result};
 use std::collections::HashMap;
@@ -22,6 +23,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What a component of this kind needs.
+    pub fn of(wasm: Wasm, winch: bool) -> Self {
+        match (wasm, winch) {
+            (_, true) => Self::Winch,
+            (Wasm::Component { concurrent: true }, false) => Self::Concurrent,
+            _ => Self::Plain,
+        }
+    }
+
     /// The word for `inspect` and for the compile cache.
     pub fn word(self) -> &'static str {
         match self {

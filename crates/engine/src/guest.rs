@@ -77,15 +77,11 @@ impl Guest {
     /// such import is named); `Unavailable` when the engine cannot be set up.
     pub fn load(setup: Setup, loading: Loading<'_>) -> Result<Arc<Self>> {
         let context = |error: Error| error.context(format!("component `{}`", setup.name));
-        let Wasm::Component { concurrent } = setup.source.wasm else {
+        if !matches!(setup.source.wasm, Wasm::Component { .. }) {
             let what = setup.source.wasm.describe();
             return Err(context(Error::invalid(format!("`{}` is {what}", setup.source.path.display()))));
-        };
-        let kind = match (concurrent, setup.winch) {
-            (_, true) => Kind::Winch,
-            (true, false) => Kind::Concurrent,
-            (false, false) => Kind::Plain,
-        };
+        }
+        let kind = Kind::of(setup.source.wasm, setup.winch);
         let engine = loading.engines.pick(kind, setup.limits.stack).map_err(context)?;
         let component = match loading.cache {
             Some(cache) => cache.load(&engine, &setup.source),

@@ -119,14 +119,16 @@ impl Imports {
 
     /// Every import that is not among `served`, with what comes nearest.
     pub fn unserved(&self, served: &[&str]) -> Vec<Unserved> {
-        let missing = self.0.iter().filter(|import| {
-            // Types alone ask for nothing.
-            !import.functions.is_empty() && !served.iter().any(|id| compatible(&import.name, id))
-        });
-        missing
-            .map(|import| Unserved { name: import.name.clone(), hint: hint(&import.name, served) })
-            .collect()
+        // Types alone ask for nothing.
+        let asked = self.0.iter().filter(|import| !import.functions.is_empty());
+        asked.filter_map(|import| unserved(&import.name, served)).collect()
     }
+}
+
+/// What comes nearest to an import that is not among `served`; `None` if it is served.
+pub fn unserved(name: &str, served: &[&str]) -> Option<Unserved> {
+    let is_served = served.iter().any(|id| compatible(name, id));
+    (!is_served).then(|| Unserved { name: name.to_owned(), hint: hint(name, served) })
 }
 
 fn functions(instance: &types::ComponentInstance, engine: &wasmtime::Engine) -> Vec<String> {

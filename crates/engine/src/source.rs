@@ -110,8 +110,49 @@ fn guess(bytes: &[u8]) -> String {
     .to_owned()
 }
 
+/// What a file names at its surface, without compiling anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// What it imports: interfaces of a component, `module.name` of a module.
+    pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+}
+
+impl Source {
+    /// The names of what the file imports and exports.
+    pub fn outline(&self) -> Outline {
+        let mut scan = Scan::default();
+        // It was walked once before, in `new`, without a mistake.
+        drop(scan.run(&self.bytes));
+        scan.outline
+    }
+
+    /// The component that a preview 1 command becomes with the published adapter.
+    ///
+    /// # Errors
+    /// `Invalid` when it does not fit the adapter.
+    pub fn adapt(&self) -> Result<Self> {
+        use wasi_preview1_component_adapter_provider as adapter;
+        let adapted = wit_component::ComponentEncoder::default()
+            .module(&self.bytes)
+            .and_then(|encoder| {
+                encoder.adapter(
+                    adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+                    adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+                )
+            })
+            .and_then(|mut encoder| encoder.encode())
+            .map_err(|error| {
+                Error::invalid(format!("adapting `{}` to WASI 0.2: {error:#}", self.path.display()))
+            })?;
+        Self::new(&self.path, adapted)
+    }
+}
+
 #[derive(Default)]
 struct Scan {
+    outline: Outline,
     component: bool,
     concurrent: bool,
     preview1: bool,
@@ -133,22 +174,34 @@ impl Scan {
                 Payload::End(_) => depth -= 1,
                 Payload::ImportSection(imports) if depth == 0 => {
                     for import in imports.into_imports() {
-                        self.preview1 |= import?.module == "wasi_snapshot_preview1";
+                        let import = import?;
+                        self.preview1 |= import.module == "wasi_snapshot_preview1";
+                        self.outline.imports.push(format!("{}.{}", import.module, import.name));
                     }
                 }
                 Payload::ExportSection(exports) if depth == 0 => {
                     for export in exports {
-                        self.filter |= export?.name.starts_with("proxy_abi_version_");
+                        let name = export?.name;
+                        self.filter |= name.starts_with("proxy_abi_version_");
+                        self.outline.exports.push(name.to_owned());
                     }
                 }
                 Payload::ComponentImportSection(imports) => {
                     for import in imports {
-                        self.name(import?.name.name);
+                        let name = import?.name.name;
+                        self.name(name);
+                        if depth == 0 {
+                            self.outline.imports.push(name.to_owned());
+                        }
                     }
                 }
                 Payload::ComponentExportSection(exports) => {
                     for export in exports {
-                        self.name(export?.name.name);
+                        let name = export?.name.name;
+                        self.name(name);
+                        if depth == 0 {
+                            self.outline.exports.push(name.to_owned());
+                        }
                     }
                 }
                 Payload::ComponentCanonicalSection(functions) => {

@@ -18,4 +18,4 @@ mod settings;
 pub use listener::Bound;
 pub use routes::{Route, Routes, Target};
 pub use server::{Report, Server};
-pub use settings::{AccessLog, Listener, Settings};
+pub use settings::{Listener, Settings};

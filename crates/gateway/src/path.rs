@@ -4,7 +4,7 @@ use crate::body::{Incoming, Outgoing};
 use crate::forwarded::Peer;
 use crate::id;
 use crate::routes::{Routes, Target};
-use crate::settings::{AccessLog, Settings};
+use crate::settings::Settings;
 use arc_swap::ArcSwap;
 use engine::Tasks;
 use http::incoming::{Handler, Refused};
@@ -30,7 +30,7 @@ impl Shared {
     ) -> Response<Outgoing> {
         let begun = Instant::now();
         let (id, id_field) = id::assign(request.headers_mut());
-        let log = (self.settings.access_log == AccessLog::On).then(|| Line::new(&request, &id));
+        let log = self.settings.access_log.then(|| Line::new(&request, &id));
         let mut response = match self.answer(&peer, request, &id).await {
             Ok(response) => response,
             Err(failure) => failure.response(),

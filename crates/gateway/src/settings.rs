@@ -15,16 +15,6 @@ pub struct Listener {
     pub tls: Option<Arc<ServerConfig>>,
 }
 
-/// Whether each request is written down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AccessLog {
-    /// No.
-    #[default]
-    Off,
-    /// Yes, through the log, in the log's own format.
-    On,
-}
-
 /// Limits and habits of all listeners.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -43,7 +33,7 @@ pub struct Settings {
     /// Requests at once on one HTTP/2 connection.
     pub max_streams: u32,
     /// Whether requests are written down.
-    pub access_log: AccessLog,
+    pub access_log: bool,
     /// Peers whose `x-forwarded-*` fields are believed, as address rules.
     pub trusted_proxies: Egress,
 }
@@ -58,7 +48,7 @@ impl Default for Settings {
             max_head: 64 << 10,
             max_headers: 128,
             max_streams: 128,
-            access_log: AccessLog::default(),
+            access_log: false,
             trusted_proxies: Egress::default(),
         }
     }

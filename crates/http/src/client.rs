@@ -270,10 +270,11 @@ impl Attempts<'_> {
             let unsent = error.take_message().filter(|_| lease.reused);
             let error = error.into_error();
             let refused = copy.filter(|_| classify::is_unprocessed(&error));
+            let end = lease.end();
             lease.discard();
             match unsent.or(refused) {
                 Some(again) => request = again,
-                None => return Err(self.failure(&error)),
+                None => return Err(self.failure(&error, end)),
             }
         }
         Err(Error::ConnectionTerminated)
@@ -322,9 +323,14 @@ impl Attempts<'_> {
         copy
     }
 
-    /// A request's body that failed is the reason for whatever hyper then says.
-    fn failure(&self, error: &hyper::Error) -> Error {
-        self.flow.failure().unwrap_or_else(|| classify(error, Phase::Head))
+    /// A request's body that failed is the reason for whatever hyper then says; and what ended
+    /// the connection, for a request that is told only that it ended.
+    fn failure(&self, error: &hyper::Error, end: Option<Error>) -> Error {
+        let case = || match classify(error, Phase::Head) {
+            Error::ConnectionTerminated => end.unwrap_or(Error::ConnectionTerminated),
+            case => case,
+        };
+        self.flow.failure().unwrap_or_else(case)
     }
 }
 

@@ -71,7 +71,9 @@ pub fn handler(guest: &Guest) -> Option<Version> {
         let (interface, version) = export.name.split_once('@')?;
         match interface {
             "wasi:http/incoming-handler" if version.starts_with("0.2.") => Some(Version::P2),
-            "wasi:http/handler" if version.starts_with("0.3.") && guest.engine().kind() != Kind::Plain => {
+            "wasi:http/handler"
+                if version.starts_with("0.3.") && guest.engine().kind() != Kind::Plain =>
+            {
                 Some(Version::P3)
             }
             _ => None,

@@ -6,7 +6,8 @@ pub mod host;
 #[cfg(feature = "host")]
 pub mod incoming;
 #[cfg(feature = "host")]
-#[allow(missing_docs)] pub mod outgoing {
+#[allow(missing_docs)]
+pub mod outgoing {
     //! placeholder
     #[derive(Clone)]
     pub struct Hooks;

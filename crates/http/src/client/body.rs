@@ -98,11 +98,7 @@ impl Body {
     }
 
     fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.lease.as_ref().is_some_and(Lease::was_killed) {
-            return self.fail(Error::ConnectionTerminated);
-        }
-        let missing = self.expected.is_some_and(|expected| expected > self.received);
-        if self.lease.is_some() && missing {
+        if self.expected.is_some_and(|expected| expected > self.received) {
             return self.fail(Error::HttpResponseIncomplete);
         }
         self.finish();

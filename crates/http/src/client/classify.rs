@@ -131,8 +131,11 @@ fn of_rustls(error: &rustls::Error) -> Error {
 
 fn of_h2(error: &h2::Error, phase: Phase) -> Option<Error> {
     use h2::Reason;
-    let reason = error.reason()?;
-    Some(match reason {
+    Some(match error.reason()? {
+        // Our side's word for a head so large that it stops reading.
+        Reason::ENHANCE_YOUR_CALM if error.is_library() && phase == Phase::Head => {
+            Error::HttpResponseHeaderSectionSize(None)
+        }
         Reason::REFUSED_STREAM | Reason::ENHANCE_YOUR_CALM => Error::DestinationUnavailable,
         Reason::NO_ERROR if error.is_go_away() => Error::ConnectionTerminated,
         Reason::NO_ERROR | Reason::CANCEL | Reason::INTERNAL_ERROR => Error::HttpResponseIncomplete,

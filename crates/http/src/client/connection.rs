@@ -1,5 +1,7 @@
 //! A connection that speaks HTTP, and the task that drives it.
 
+use super::Error;
+use super::classify::{self, Phase};
 use super::stream::Stream;
 use super::upload::Upload;
 use futures::future::Either;
@@ -7,8 +9,8 @@ use http_types::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
@@ -26,7 +28,7 @@ pub(super) type Answer = Result<Response<Incoming>, TrySendError<Request<Upload>
 pub(super) struct Http1 {
     sender: http1::SendRequest<Upload>,
     driver: AbortHandle,
-    killed: Arc<AtomicBool>,
+    end: End,
     /// Where it is driven.
     pub(super) runtime: Handle,
     /// When it last became idle.
@@ -37,9 +39,13 @@ pub(super) struct Http1 {
 pub(super) struct Http2 {
     sender: http2::SendRequest<Upload>,
     load: Arc<Load>,
+    end: End,
     /// Where it is driven.
     pub(super) runtime: Handle,
 }
+
+/// Why a connection ended, once it has ended badly.
+type End = Arc<OnceLock<Error>>;
 
 struct Load {
     streams: AtomicUsize,
@@ -53,10 +59,9 @@ impl Http1 {
         connection: http1::Connection<TokioIo<Stream>, Upload>,
         socket: OwnedSemaphorePermit,
     ) -> Self {
-        let killed = Arc::new(AtomicBool::new(false));
-        let fate = Fate(Some(Arc::clone(&killed)));
-        let driver = drive(connection, socket, Some(fate));
-        Self { sender, driver, killed, runtime: Handle::current(), since: Instant::now() }
+        let end = End::default();
+        let driver = drive(connection, socket, Arc::clone(&end));
+        Self { sender, driver, end, runtime: Handle::current(), since: Instant::now() }
     }
 
     /// Whether it can take a request now.
@@ -67,12 +72,6 @@ impl Http1 {
     /// Waits until it can take a request; `false` if it ended instead.
     pub(super) async fn ready(&mut self) -> bool {
         self.sender.ready().await.is_ok()
-    }
-
-    /// Whether its driver was dropped in the middle, as when its runtime ends. What was read
-    /// until then looks complete to hyper, and is not.
-    pub(super) fn was_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
     }
 
     /// Closes the socket whatever is under way.
@@ -88,10 +87,11 @@ impl Http2 {
         connection: http2::Connection<TokioIo<Stream>, Upload, TokioExecutor>,
         socket: OwnedSemaphorePermit,
     ) -> Self {
+        let end = End::default();
         // The driver ends by itself when every share is dropped and every stream is done.
-        drop(drive(connection, socket, None));
+        drop(drive(connection, socket, Arc::clone(&end)));
         let load = Load { streams: AtomicUsize::new(0), since: Mutex::new(Instant::now()) };
-        Self { sender, load: Arc::new(load), runtime: Handle::current() }
+        Self { sender, load: Arc::new(load), end, runtime: Handle::current() }
     }
 
     /// Whether it can take one more request.
@@ -112,7 +112,8 @@ impl Http2 {
     /// A share for one request.
     pub(super) fn share(&self) -> Share {
         self.load.streams.fetch_add(1, Ordering::Relaxed);
-        Share { sender: self.sender.clone(), load: Arc::clone(&self.load) }
+        let (load, end) = (Arc::clone(&self.load), Arc::clone(&self.end));
+        Share { sender: self.sender.clone(), load, end }
     }
 
     /// Whether `share` is of this connection.
@@ -125,6 +126,7 @@ impl Http2 {
 pub(super) struct Share {
     sender: http2::SendRequest<Upload>,
     load: Arc<Load>,
+    end: End,
 }
 
 impl Drop for Share {
@@ -150,6 +152,13 @@ impl Link {
         }
     }
 
+    /// Why the connection ended, if it did with an error. A request that was waiting in it is
+    /// told only that it ended.
+    pub(super) fn end(&self) -> Option<Error> {
+        let (Self::Http1(Http1 { end, .. }, _) | Self::Http2(Share { end, .. })) = self;
+        end.get().cloned()
+    }
+
     pub(super) fn send(
         &mut self,
         request: Request<Upload>,
@@ -166,34 +175,15 @@ impl Link {
 fn drive(
     connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
     socket: OwnedSemaphorePermit,
-    fate: Option<Fate>,
+    end: End,
 ) -> AbortHandle {
     let driver = Handle::current().spawn(async move {
         let _socket = socket;
-        if let Err(error) = connection.await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
-        }
-        // It ended as connections do: whoever reads a body was told how.
-        if let Some(fate) = fate {
-            fate.avert();
+        let mut connection = std::pin::pin!(connection);
+        // The reason is kept before the connection goes, and with it the requests that wait.
+        if let Err(error) = connection.as_mut().await {
+            drop(end.set(classify::hyper(&error, Phase::Head)));
         }
     });
     driver.abort_handle()
-}
-
-/// Notes that it was dropped before its time.
-struct Fate(Option<Arc<AtomicBool>>);
-
-impl Fate {
-    fn avert(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Fate {
-    fn drop(&mut self) {
-        if let Some(killed) = &self.0 {
-            killed.store(true, Ordering::Release);
-        }
-    }
 }

@@ -281,9 +281,9 @@ impl Lease {
         Some(self.link.as_mut()?.send(request))
     }
 
-    /// Whether what was read over it may have been cut off without a sign.
-    pub(super) fn was_killed(&self) -> bool {
-        matches!(&self.link, Some(Link::Http1(connection, _)) if connection.was_killed())
+    /// Why the connection ended, if it did with an error.
+    pub(super) fn end(&self) -> Option<Error> {
+        self.link.as_ref().and_then(Link::end)
     }
 
     /// The response is whole: what can be used again goes back.

@@ -5,8 +5,8 @@
 
 use super::{Refused, refusal};
 use bytes::Bytes;
-use engine::{Deadline, Tasks};
 use engine::background::Fair;
+use engine::{Deadline, Tasks};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_types::Response;
@@ -135,7 +135,8 @@ pub(super) async fn wait(
     progress.made();
     let (parts, body) = response.into_parts();
     let call = running.then_some(call);
-    let mut answer = Answer { body: Some(body), call, progress, rest: limit, timer: None, tasks, ready: None };
+    let mut answer =
+        Answer { body: Some(body), call, progress, rest: limit, timer: None, tasks, ready: None };
     answer.gather();
     Ok(Response::from_parts(parts, answer))
 }

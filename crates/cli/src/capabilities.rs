@@ -1,0 +1,87 @@
+//! The one list of capabilities: what the program serves, and from which section it comes.
+
+use base::backend::choose;
+use base::{Opening, Place, Result};
+use engine::{Capability as _, Ctx, Imports};
+use http::host::Http;
+use crate::shim::KeyValue;
+use std::sync::Arc;
+use telemetry::host::Logging;
+use wasmtime::component::Linker;
+
+/// Adds a capability's interfaces to a component.
+type Link = fn(&mut Linker<Ctx>, &Imports) -> wasmtime::Result<()>;
+
+/// One capability, with its types forgotten.
+struct Plugin {
+    served: &'static [&'static str],
+    link: Link,
+}
+
+const fn plugin<C: engine::Capability>() -> Plugin {
+    Plugin { served: C::SERVED, link: C::link }
+}
+
+const PLUGINS: &[Plugin] = &[
+    plugin::<Http>(),
+    plugin::<KeyValue>(),
+    plugin::<config::host::Config>(),
+    plugin::<Logging>(),
+];
+
+/// The capabilities that have bindings, as the deployment file names them.
+pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
+    deployment::Capability {
+        name: KeyValue::NAME,
+        about: "Key-value stores, by the name that components open.",
+        grant: "keyvalue",
+        default_url: Some("embedded:"),
+        choose: |settings| {
+            let (name, opening) = choose(keyvalue::BACKENDS, settings)?;
+            Ok((name, ToOpen::KeyValue(opening)))
+        },
+    },
+    deployment::Capability {
+        name: config::host::Config::NAME,
+        about: "Where configuration comes from, besides the component's own `config`.",
+        grant: "config-from",
+        default_url: None,
+        choose: |settings| {
+            let (name, opening) = choose(config::BACKENDS, settings)?;
+            Ok((name, ToOpen::Config(opening)))
+        },
+    },
+];
+
+/// A binding's settings, read and not yet acted on.
+pub(crate) enum ToOpen {
+    KeyValue(Opening<dyn keyvalue::Store>),
+    Config(Opening<dyn config::Source>),
+}
+
+/// An open binding.
+#[derive(Clone)]
+pub(crate) enum Opened {
+    KeyValue(Arc<dyn keyvalue::Store>),
+    Config(Arc<dyn config::Source>),
+}
+
+impl ToOpen {
+    /// Connects, or opens the file.
+    pub(crate) async fn open(self, place: Place) -> Result<Opened> {
+        Ok(match self {
+            Self::KeyValue(opening) => Opened::KeyValue(opening(place).await?),
+            Self::Config(opening) => Opened::Config(opening(place).await?),
+        })
+    }
+}
+
+/// The ids of every interface beyond the standard ones.
+pub(crate) fn served() -> Vec<&'static str> {
+    PLUGINS.iter().flat_map(|plugin| plugin.served).copied().collect()
+}
+
+/// What adds each capability to a component.
+pub(crate) fn links() -> Vec<Link> {
+    PLUGINS.iter().map(|plugin| plugin.link).collect()
+}

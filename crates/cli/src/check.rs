@@ -1,0 +1,135 @@
+//! `wharf check`: everything that `serve` would find wrong, and what it would serve.
+
+use crate::app::{App, Open, Purpose, limits};
+use crate::args::{CheckArgs, Format, Granted};
+use crate::capabilities::Opened;
+use crate::console;
+use crate::exit::Failure;
+use crate::program::{self, Program};
+use crate::serve::{plan, warn};
+use crate::triggers::Triggers;
+use base::units::{Size, show_duration};
+use engine::Limits;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Opens everything, serves nothing, and says what there is.
+pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let granted = Granted { env: Vec::new(), dir: Vec::new(), wasi: Vec::new() };
+    let plan = plan(&args.deployment, &[], &granted)?;
+    let (filter, _telemetry) = program::start_log(&args.common, &plan.app.log)?;
+    warn(&plan);
+    let program = Program::new(&args.common)?;
+    program::runtime()?.block_on(async {
+        let app = App::open(plan, &program, &filter, Purpose::Serve, None).await?;
+        let triggers = Triggers::check(&app)?;
+        let text = match args.format {
+            Format::Json => format!("{:#}", json(&app, triggers)),
+            Format::Text => text(&app, triggers),
+        };
+        console::give(&text);
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Each limit's key in the file and its value.
+fn rows(limits: &Limits) -> Vec<(&'static str, String)> {
+    let size = |bytes: u64| Size(bytes).to_string();
+    let count = |count: usize| count.to_string();
+    let bytes = |bytes: usize| Size(bytes as u64).to_string();
+    let time = |time: Duration| show_duration(time);
+    vec![
+        ("memory", size(limits.memory)),
+        ("tables", count(limits.tables)),
+        ("table-elements", count(limits.table_elements)),
+        ("instances", count(limits.instances)),
+        ("stack", bytes(limits.stack)),
+        ("handles", count(limits.handles)),
+        ("hostcall-buffer", bytes(limits.hostcall_buffer)),
+        ("hostcalls", count(limits.hostcalls)),
+        ("hostcall-timeout", time(limits.hostcall_timeout)),
+        ("request-timeout", time(limits.request_timeout)),
+        ("concurrency", count(limits.concurrency)),
+        ("queue", count(limits.queue)),
+        ("queue-timeout", time(limits.queue_timeout)),
+        ("request-body", size(limits.request_body)),
+        ("response-body", size(limits.response_body)),
+        ("header-size", bytes(limits.header_size)),
+        ("log-rate", limits.log_rate.to_string()),
+        ("outbound", count(limits.outbound)),
+    ]
+}
+
+fn offer(open: &Open) -> Vec<(String, String)> {
+    match &open.opened {
+        Opened::KeyValue(store) => {
+            store.offer().rows().into_iter().map(|(word, level)| (word.to_owned(), level)).collect()
+        }
+        Opened::Config(_) => Vec::new(),
+    }
+}
+
+fn text(app: &App, triggers: usize) -> String {
+    let mut lines = vec![format!("app {}: right", app.plan.name)];
+    for component in &app.plan.components {
+        let Some(loaded) = app.guests.get(&component.name) else { continue };
+        lines.push(format!("component {} ({})", component.name, component.source.display()));
+        for import in loaded.guest.imports().iter().filter(|import| !import.functions.is_empty()) {
+            lines.push(format!("  imports {}", import.name));
+        }
+        for export in loaded.guest.exports() {
+            lines.push(format!("  exports {}", export.name));
+        }
+        for rule in &component.egress {
+            lines.push(format!("  egress  {rule}"));
+        }
+        for (limit, value) in rows(&limits(component)) {
+            lines.push(format!("  limit   {limit} = {value}"));
+        }
+    }
+    for open in &app.bindings {
+        let of = &open.of;
+        lines.push(format!("{} binding {} = {} ({})", of.capability, of.name, of.url, of.backend));
+        lines.extend(offer(open).iter().map(|(word, level)| format!("  offers  {word} = {level}")));
+    }
+    for route in app.plan.http.iter().flat_map(|http| &http.routes) {
+        let host = route.host.as_deref().unwrap_or("*");
+        lines.push(format!("route {host}{} -> {}", route.path, route.component));
+    }
+    if triggers > 0 {
+        lines.push(format!("{triggers} timers and watches"));
+    }
+    lines.join("\n")
+}
+
+fn json(app: &App, triggers: usize) -> Value {
+    let components = app.plan.components.iter().filter_map(|component| {
+        let guest = &app.guests.get(&component.name)?.guest;
+        let imports = guest.imports().iter().filter(|import| !import.functions.is_empty());
+        let imports = imports.map(|import| json!({ "name": import.name, "functions": import.functions }));
+        Some(json!({
+            "name": component.name,
+            "source": component.source,
+            "imports": imports.collect::<Vec<_>>(),
+            "exports": guest.exports().into_iter().map(|export| export.name).collect::<Vec<_>>(),
+            "egress": component.egress.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "limits": rows(&limits(component)).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        }))
+    });
+    let bindings = app.bindings.iter().map(|open| {
+        json!({
+            "capability": open.of.capability,
+            "name": open.of.name,
+            "backend": open.of.backend,
+            "url": open.of.url,
+            "offer": offer(open).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        })
+    });
+    json!({
+        "app": app.plan.name,
+        "components": components.collect::<Vec<_>>(),
+        "bindings": bindings.collect::<Vec<_>>(),
+        "triggers": triggers,
+    })
+}

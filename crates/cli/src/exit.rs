@@ -1,0 +1,80 @@
+//! How the program ends: a code for scripts, a sentence for people.
+
+use crate::console;
+use base::{Error, Kind};
+use deployment::Report;
+use std::process::ExitCode;
+
+/// The codes of `EX_*` in BSD's sysexits, as far as they are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Guest = 1,
+    Usage = 2,
+    Input = 64,
+    Data = 65,
+    Unavailable = 69,
+    Bug = 70,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a verb ended early.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into() }
+    }
+
+    /// Several errors as one: the worst code, and every text.
+    pub(crate) fn all(errors: impl IntoIterator<Item = Error>) -> Self {
+        let failures: Vec<Self> = errors.into_iter().map(Self::from).collect();
+        let exit = failures.iter().map(|failure| failure.exit).max_by_key(|exit| *exit as u8);
+        let texts: Vec<_> = failures.into_iter().map(|failure| failure.text).collect();
+        Self { exit: exit.unwrap_or(Exit::Bug), text: texts.join("\n") }
+    }
+
+    /// Says what happened and gives the code.
+    pub(crate) fn report(self) -> ExitCode {
+        console::say(&self.text);
+        self.exit.into()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Which code an error of this kind means.
+fn exit(kind: Kind) -> Exit {
+    match kind {
+        Kind::Corrupt => Exit::Data,
+        Kind::Unavailable | Kind::Timeout | Kind::Exhausted | Kind::Denied => Exit::Unavailable,
+        Kind::Internal => Exit::Bug,
+        _ => Exit::Input,
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let text = match error.hint() {
+            Some(hint) => format!("error: {error}\n  hint: {hint}"),
+            None => format!("error: {error}"),
+        };
+        Self::new(exit(error.kind()), text)
+    }
+}
+
+impl From<Report> for Failure {
+    fn from(report: Report) -> Self {
+        Self::new(Exit::Input, report.render(console::has_color()).trim_end().to_owned())
+    }
+}

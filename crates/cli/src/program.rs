@@ -1,0 +1,103 @@
+//! What every verb of the program needs: engines, the compile cache, the log.
+
+use crate::args::{Common, LogFormat};
+use crate::capabilities;
+use crate::console;
+use crate::exit::Failure;
+use base::{Error, Result};
+use engine::{Cache, Engines, Guest, Kind, Loading, Settings, Setup, Source};
+use std::path::PathBuf;
+use std::sync::Arc;
+use telemetry::{Filter, Format, Telemetry};
+
+/// Engines and the compile cache.
+pub(crate) struct Program {
+    engines: Engines,
+    cache: Option<Cache>,
+}
+
+impl Program {
+    /// Sets up what `common` says.
+    pub(crate) fn new(common: &Common) -> Result<Self, Failure> {
+        let cache = match (&common.cache, common.no_cache) {
+            (_, true) => None,
+            (Some(dir), _) => Some(Cache::open(dir)?),
+            // Where the usual place cannot be had, starting slowly is better than not at all.
+            (None, _) => default_cache().and_then(|dir| match Cache::open(&dir) {
+                Ok(cache) => Some(cache),
+                Err(error) => {
+                    tracing::warn!(%error, "compiled code is not kept");
+                    None
+                }
+            }),
+        };
+        Ok(Self { engines: Engines::new(Settings::default()), cache })
+    }
+
+    /// Compiles and links a component, and says so where it takes long.
+    pub(crate) fn load(&self, setup: Setup) -> Result<Arc<Guest>> {
+        let what = format!("Compiling {} ({})", setup.name, megabytes(setup.source.bytes.len()));
+        let served = capabilities::served();
+        let link: Vec<_> = capabilities::links();
+        let loading = Loading {
+            engines: &self.engines,
+            cache: self.cache.as_ref(),
+            link: &link,
+            served: &served,
+        };
+        console::announced(&what, || Guest::load(setup, loading))
+    }
+
+    /// Compiles a component into the cache.
+    pub(crate) fn compile(&self, source: &Source, winch: bool, stack: usize) -> Result<()> {
+        let engine = self.engines.pick(Kind::of(source.wasm, winch), stack)?;
+        let what = format!("Compiling ({})", megabytes(source.bytes.len()));
+        match &self.cache {
+            Some(cache) => console::announced(&what, || cache.fill(&engine, source)),
+            None => Err(Error::unavailable("there is no compile cache")),
+        }
+    }
+
+    pub(crate) fn engines(&self) -> &Engines {
+        &self.engines
+    }
+}
+
+fn megabytes(bytes: usize) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+}
+
+fn default_cache() -> Option<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
+        Some(dir) => PathBuf::from(dir),
+        None => PathBuf::from(std::env::var_os("HOME").filter(|dir| !dir.is_empty())?).join(".cache"),
+    };
+    base.is_absolute().then(|| base.join("wharf").join("compiled"))
+}
+
+/// Starts the log: what the command line says of it, else the file, else the usual.
+pub(crate) fn start_log(
+    common: &Common,
+    log: &deployment::Log,
+) -> Result<(Filter, Telemetry), Failure> {
+    let format = match (common.log_format, log.format) {
+        (Some(LogFormat::Json), _) | (None, Some(deployment::LogFormat::Json)) => Format::Json,
+        _ => Format::Text,
+    };
+    let from_file = log.filter.as_ref().map(|(filter, _)| filter.as_str());
+    let filter = Filter::parse(common.log.as_deref().or(from_file).unwrap_or("info"))?;
+    let telemetry = telemetry::init(format, &filter)?;
+    Ok((filter, telemetry))
+}
+
+/// A runtime for everything but connections: signals, triggers, opening.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| Error::unavailable("starting the runtime").with_source(error).into())
+}
+
+/// An environment variable of this program.
+#[expect(clippy::disallowed_methods, reason = "the one place; the deployment file asks for it")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,109 @@
+//! What runs, and its exchange for what a new file says: without a failed request, or not at all.
+
+use crate::app::{App, Purpose};
+use crate::args::ServeArgs;
+use crate::console;
+use crate::exit::Failure;
+use crate::program::Program;
+use crate::serve::{read, warn};
+use crate::triggers::Triggers;
+use gateway::Server;
+use gateway::admin::Health;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use telemetry::Filter;
+
+/// Everything that runs.
+pub(crate) struct Reload {
+    args: ServeArgs,
+    program: Program,
+    filter: Filter,
+    app: App,
+    triggers: Triggers,
+    server: Option<Server>,
+    /// Whether the last file that was read is the one that runs.
+    current: Arc<AtomicBool>,
+}
+
+impl Reload {
+    pub(crate) fn new(
+        args: ServeArgs,
+        program: Program,
+        filter: Filter,
+        app: App,
+        triggers: Triggers,
+        server: Option<Server>,
+    ) -> Self {
+        let current = Arc::new(AtomicBool::new(true));
+        Self { args, program, filter, app, triggers, server, current }
+    }
+
+    /// What the health endpoint says.
+    pub(crate) fn health(&self) -> Health {
+        let (current, budget) = (Arc::clone(&self.current), Arc::clone(self.program.engines().budget()));
+        let name = self.app.plan.name.clone();
+        Arc::new(move || {
+            let text = serde_json::json!({
+                "status": "ok",
+                "app": name,
+                "file": if current.load(Relaxed) { "current" } else { "older: the new one is wrong" },
+                "guest-memory": budget.used(),
+            });
+            (true, text.to_string())
+        })
+    }
+
+    /// Reads the file again and exchanges what changed. A wrong file changes nothing.
+    pub(crate) async fn reload(&mut self) {
+        match self.try_reload().await {
+            Ok(()) => {
+                self.current.store(true, Relaxed);
+                console::say("Reloaded");
+            }
+            Err(failure) => {
+                self.current.store(false, Relaxed);
+                console::say(failure.text());
+                console::say("Not reloaded: what ran before goes on");
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<(), Failure> {
+        let plan = read(&self.args)?;
+        warn(&plan);
+        let app = App::open(plan, &self.program, &self.filter, Purpose::Serve, Some(&self.app)).await?;
+        if !same_server(&self.app.plan, &app.plan) {
+            console::say("Addresses, TLS and limits of listeners change only with a restart");
+        }
+        let triggers = Triggers::start(&app)?;
+        if let Some(server) = &self.server {
+            server.reroute(app.routes());
+        }
+        let old = std::mem::replace(&mut self.triggers, triggers);
+        self.app = app;
+        drop(old.shut_down(Duration::from_secs(30)).await);
+        Ok(())
+    }
+
+    /// Finishes what runs, at most `grace`; returns how much was left.
+    pub(crate) async fn shut_down(self, grace: Duration) -> usize {
+        let triggers = self.triggers.shut_down(grace);
+        let server = async {
+            match self.server {
+                Some(server) => server.shut_down(grace).await.abandoned,
+                None => 0,
+            }
+        };
+        let (triggers, server) = futures::join!(triggers, server);
+        triggers + server
+    }
+}
+
+/// Whether everything about the server but its routes is the same.
+fn same_server(old: &deployment::App, new: &deployment::App) -> bool {
+    let without_routes = |app: &deployment::App| {
+        app.http.clone().map(|http| deployment::Http { routes: Vec::new(), ..http })
+    };
+    without_routes(old) == without_routes(new)
+}

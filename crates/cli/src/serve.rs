@@ -1,0 +1,234 @@
+//! `wharf serve`: triggers until a signal comes.
+
+use crate::app::{App, Purpose};
+use crate::args::{Deployment, Granted, ServeArgs};
+use crate::capabilities::{BINDINGS, ToOpen};
+use crate::console;
+use crate::exit::{Exit, Failure};
+use crate::program::{self, Program};
+use crate::reload::Reload;
+use crate::triggers::Triggers;
+use base::Error;
+use base::egress::Egress;
+use connect::tls::{ALPN_HTTP, ServerIdentity};
+use deployment::{Input, Plan};
+use engine::{Stop, Tasks};
+use gateway::{Bound, Listener, Server, Settings};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::Filter;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long running requests may go on after the signal.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// How often certificate files are looked at.
+const CERTIFICATES: Duration = Duration::from_secs(5);
+
+/// Serves until SIGINT or SIGTERM, then drains and ends.
+pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
+    let plan = read(&args)?;
+    let (filter, _telemetry) = program::start_log(&args.common, &plan.app.log)?;
+    warn(&plan);
+    let program = Program::new(&args.common)?;
+    program::runtime()?.block_on(run(args, plan, filter, program))
+}
+
+async fn run(
+    args: ServeArgs,
+    plan: Plan<ToOpen>,
+    filter: Filter,
+    program: Program,
+) -> Result<ExitCode, Failure> {
+    // Before anything is opened, so that a signal during the start is not lost.
+    let mut signals = Signals::new()?;
+    let (tasks, stop) = (Tasks::new(), Stop::new());
+    // The addresses come first: nothing is compiled for a port that another program has.
+    let bound = bind(&plan.app, &tasks, &stop)?;
+    let app = App::open(plan, &program, &filter, Purpose::Serve, None).await?;
+    let grace = app.plan.http.as_ref().and_then(|http| http.shutdown_grace).unwrap_or(GRACE);
+    let server = match bound.http.is_empty() {
+        true => None,
+        false => Some(Server::start(bound.http, settings(&app.plan), app.routes())?),
+    };
+    announce(server.as_ref());
+    let triggers = Triggers::start(&app)?;
+    let reload = Reload::new(args, program, filter, app, triggers, server);
+    if let Some(admin) = bound.admin {
+        let health = reload.health();
+        gateway::admin::serve(admin, health, &tasks, stop.child())?;
+    }
+    let mut reload = reload;
+    loop {
+        match signals.next().await {
+            Asked::Reload => reload.reload().await,
+            Asked::Stop => break,
+        }
+    }
+    console::say("Stopping: running requests are finished; a second signal ends at once");
+    stop.now();
+    tokio::select! {
+        abandoned = reload.shut_down(grace) => {
+            if abandoned > 0 {
+                console::say(&format!("{abandoned} requests were not finished in time"));
+            }
+        }
+        () = signals.stop() => console::say("Ended before running requests were finished"),
+    }
+    drop(tasks.drain(Duration::from_secs(1)).await);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads what is to be served.
+pub(crate) fn read(args: &ServeArgs) -> Result<Plan<ToOpen>, Failure> {
+    plan(&args.deployment, &args.addr, &args.granted)
+}
+
+/// Reads a deployment and what the command line says of it.
+pub(crate) fn plan(
+    deployment: &Deployment,
+    addresses: &[SocketAddr],
+    grants: &Granted,
+) -> Result<Plan<ToOpen>, Failure> {
+    let mut input = Input::new(&deployment.path, &program::variable);
+    input.bindings = deployment.bindings.as_deref();
+    input.listen = addresses.to_vec();
+    (input.environment, input.files) = granted(grants)?;
+    Ok(deployment::read(&input, BINDINGS)?)
+}
+
+/// What the command line grants to guests.
+fn granted(
+    granted: &Granted,
+) -> Result<(Vec<(String, String)>, Vec<deployment::Files>), Failure> {
+    let environment = granted.env.iter().filter_map(|variable| match variable.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((variable.clone(), program::variable(variable)?)),
+    });
+    let files = granted.dir.iter().map(|dir| {
+        let (host, guest) = dir.split_once("::").unwrap_or((dir, dir));
+        let host = PathBuf::from(host);
+        match host.is_dir() {
+            true => Ok(deployment::Files { host, guest: guest.to_owned(), write: true }),
+            false => Err(Failure::new(
+                Exit::Input,
+                format!("error: --dir: `{}` is no directory", host.display()),
+            )),
+        }
+    });
+    Ok((environment.collect(), files.collect::<Result<_, _>>()?))
+}
+
+/// What works, but probably not as meant.
+pub(crate) fn warn(plan: &Plan<ToOpen>) {
+    if !plan.warnings.is_empty() {
+        console::say(plan.warnings.render(console::has_color()).trim_end());
+    }
+}
+
+/// The addresses that were taken.
+struct Taken {
+    http: Vec<Bound>,
+    admin: Option<Bound>,
+}
+
+fn bind(app: &deployment::App, tasks: &Tasks, stop: &Stop) -> Result<Taken, Failure> {
+    let Some(http) = &app.http else { return Ok(Taken { http: Vec::new(), admin: None }) };
+    let tls = match &http.tls {
+        None => None,
+        Some(tls) => {
+            let identity = ServerIdentity::load(&tls.cert, &tls.key)?;
+            let config = identity.server(ALPN_HTTP)?;
+            let (identity, stop) = (Arc::clone(&identity), stop.child());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = identity.watch(CERTIFICATES) => {}
+                    () = stop.wait() => {}
+                }
+            });
+            Some(config)
+        }
+    };
+    let mut bound = Vec::new();
+    let mut errors = Vec::new();
+    for listen in &http.listen {
+        match Bound::new(&Listener { address: listen.address, tls: tls.clone() }) {
+            Ok(one) => bound.push(one),
+            Err(error) => errors.push(error),
+        }
+    }
+    let admin = http.admin.as_ref().map(|admin| Listener { address: admin.address, tls: None });
+    let admin = admin.and_then(|admin| match Bound::new(&admin) {
+        Ok(admin) => Some(admin),
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    });
+    if errors.is_empty() { Ok(Taken { http: bound, admin }) } else { Err(Failure::all(errors)) }
+}
+
+fn settings(app: &deployment::App) -> Settings {
+    let (mut settings, default) = (Settings::default(), deployment::Http::default());
+    let http = app.http.as_ref().unwrap_or(&default);
+    settings.threads = http.threads.unwrap_or(settings.threads);
+    settings.header_timeout = http.header_timeout.unwrap_or(settings.header_timeout);
+    settings.write_timeout = http.write_timeout.unwrap_or(settings.write_timeout);
+    settings.max_head = http.max_header_size.unwrap_or(settings.max_head);
+    settings.max_headers = http.max_headers.unwrap_or(settings.max_headers);
+    settings.max_connections = http.max_connections.unwrap_or(settings.max_connections);
+    settings.max_streams = http.http2.max_streams.unwrap_or(settings.max_streams);
+    settings.access_log = http.access_log.unwrap_or(settings.access_log);
+    settings.trusted_proxies = Egress::new(http.forwarded.iter().cloned());
+    settings
+}
+
+/// One line for each address; the first is what scripts wait for.
+fn announce(server: Option<&Server>) {
+    for (address, tls) in server.map(Server::addresses).unwrap_or_default() {
+        let scheme = if *tls { "https" } else { "http" };
+        let address: &SocketAddr = address;
+        console::say(&format!("Serving {} on {scheme}://{address}/", scheme.to_uppercase()));
+    }
+}
+
+enum Asked {
+    Reload,
+    Stop,
+}
+
+/// What the operator asks for by signals.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Error::unavailable("listening for signals").with_source(error))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while let Asked::Reload = self.next().await {}
+    }
+}
