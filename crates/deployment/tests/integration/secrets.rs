@@ -20,7 +20,12 @@ fn text_is_filled_in_from_where_it_stands() {
         from = ["dir:run", "env:APP_"]
         [component.web]
         source = "web.wasm"
-        environment = { A = "${file:token}", B = "<${secret:db}>", C = "${secret:api-key}", D = "$${x}" }
+        args = []
+        [component.web.environment]
+        A = "${file:token}"
+        B = "<${secret:db}>"
+        C = "${secret:api-key}"
+        D = "$${x}"
     "#;
     fs::write(folder.path().join("wharf.toml"), text).unwrap();
     let variable = |name: &str| (name == "APP_API_KEY").then(|| "from a variable".to_owned());
