@@ -1,7 +1,8 @@
 //! Every promise of a contract on every backend in its list, each a trial of its own.
 
 use base::promise::{Promise, Stage};
-use base::{Entry, Place};
+use base::{Entry, Place, Result};
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::BTreeSet;
@@ -45,13 +46,25 @@ pub fn trials<C: ?Sized + Send + Sync>(
             trials.push(Trial::test(name, built).with_ignored_flag(true));
             continue;
         }
-        for promise in promises.iter().copied().flatten() {
-            trials.push(trial(format!("{}::{}", entry.name, promise.name), move || {
-                Box::pin(keep(capability, entry, promise))
-            }));
-        }
+        trials.extend(trials_with(entry.name, promises, move |place| {
+            let place = Place { capability, ..place };
+            base::backend::open(std::slice::from_ref(entry), entry.example, place).boxed()
+        }));
     }
     trials
+}
+
+/// One trial for each promise on what `open` opens, which is another way to set up a backend.
+pub fn trials_with<C: ?Sized + Send + Sync>(
+    name: &str,
+    promises: &[&'static [Promise<C>]],
+    open: impl Fn(Place) -> BoxFuture<'static, Result<Arc<C>>> + Copy + Send + Sync + 'static,
+) -> Vec<Trial> {
+    let promises = promises.iter().copied().flatten();
+    let trial = |promise: &'static Promise<C>| {
+        trial(format!("{name}::{}", promise.name), move || keep(promise, open).boxed())
+    };
+    promises.map(trial).collect()
 }
 
 /// A trial that runs on a small runtime of its own and fails if it hangs.
@@ -70,19 +83,14 @@ pub fn trial(
 }
 
 async fn keep<C: ?Sized + Send + Sync>(
-    capability: &'static str,
-    entry: &'static Entry<C>,
     promise: &'static Promise<C>,
+    open: impl Fn(Place) -> BoxFuture<'static, Result<Arc<C>>> + Send + Sync + 'static,
 ) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| format!("making a folder: {error}"))?;
     let data = folder.path().to_owned();
     let stage = Stage::new(Arc::new(move |binding| {
-        let data = data.clone();
-        Box::pin(async move {
-            let app = promise.name.to_owned();
-            let place = Place { data, app, capability, binding };
-            base::backend::open(std::slice::from_ref(entry), entry.example, place).await
-        })
+        let app = promise.name.to_owned();
+        open(Place { data: data.clone(), app, capability: "conformance", binding })
     }));
     (promise.run)(stage).await.map_err(|broken| broken.to_string())
 }

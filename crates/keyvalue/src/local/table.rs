@@ -104,9 +104,9 @@ mod tests {
         assert_eq!(options("", "b", "a", "").bounds(), None);
         assert_eq!(options("", "a", "a", "").bounds(), None);
         assert_eq!(options("", "a", "b", "c").bounds(), None);
-        let bounds = options("p", "a", "z", "pa").bounds().unwrap();
-        assert_eq!(bounds, (Bound::Excluded("pa"), Bound::Excluded("z")));
-        let bounds = options("p", "q", "z", "a").bounds().unwrap();
-        assert_eq!(bounds, (Bound::Included("q"), Bound::Excluded("z")));
+        let after = options("p", "a", "z", "pa");
+        assert_eq!(after.bounds(), Some((Bound::Excluded("pa"), Bound::Excluded("z"))));
+        let before = options("p", "q", "z", "a");
+        assert_eq!(before.bounds(), Some((Bound::Included("q"), Bound::Excluded("z"))));
     }
 }

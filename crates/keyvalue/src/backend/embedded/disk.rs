@@ -188,20 +188,20 @@ mod tests {
         below.set_len(8).unwrap();
         below.write(0, b"abcdefgh").unwrap();
         let disk = Disk::new(Box::new(below)).unwrap();
-        disk.write(6, b"XYZ").unwrap();
+        disk.write(5, b"XYZ").unwrap();
         disk.set_len(7).unwrap();
         disk.set_len(10).unwrap();
         let mut out = [1; 10];
         disk.read(0, &mut out).unwrap();
-        assert_eq!(&out, b"abcdefX\0\0\0");
+        assert_eq!(&out, b"abcdeXY\0\0\0");
         let mut out = [1; 3];
         disk.read(5, &mut out).unwrap();
-        assert_eq!(&out, b"fX\0");
+        assert_eq!(&out, b"XY\0");
         assert_eq!(disk.0.below.len().unwrap(), 8);
         assert!(disk.read(8, &mut out).is_err());
         disk.release().unwrap();
         let mut out = [1; 10];
         disk.0.below.read(0, &mut out).unwrap();
-        assert_eq!(&out, b"abcdefX\0\0\0");
+        assert_eq!(&out, b"abcdeXY\0\0\0");
     }
 }

@@ -1,3 +1,0 @@
-//! Every promise of the contract, on every backend.
-
-fn main() {}
