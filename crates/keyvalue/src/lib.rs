@@ -11,8 +11,12 @@ mod options;
 mod token;
 
 pub mod backend;
+#[cfg(feature = "host")]
+pub mod host;
 #[cfg(feature = "conformance")]
 pub mod promises;
+#[cfg(feature = "host")]
+pub mod trigger;
 
 pub use backend::BACKENDS;
 pub use change::{Change, Changes};

@@ -1,0 +1,134 @@
+//! `wasi:keyvalue@0.2.0-draft`: cursors and counters are `u64`, and there is no `cas`.
+
+use super::operations::{self, Result};
+use super::{Bucket, KeyValue, Reason};
+use bindings::wasi::keyvalue::{atomics, batch, store};
+use bytes::Bytes;
+use engine::{Failure, Has, View};
+use wasmtime::component::{Linker, Resource};
+
+pub(crate) mod bindings {
+    //! Generated from the interface.
+    wasmtime::component::bindgen!({
+        path: "wit/draft",
+        world: "wasi:keyvalue/watch-service",
+        imports: {
+            "wasi:keyvalue/store.open": trappable,
+            "wasi:keyvalue/store.[drop]bucket": trappable,
+            default: async | trappable,
+        },
+        exports: { default: async },
+        with: { "wasi:keyvalue/store.bucket": crate::host::Bucket },
+        trappable_error_type: { "wasi:keyvalue/store.error" => engine::Failure },
+    });
+}
+
+/// Adds the draft to the linker of a host of your own.
+///
+/// # Errors
+/// If the linker has one of the interfaces already.
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_, KeyValue>,
+) -> wasmtime::Result<()> {
+    link(linker, view, |_| true)
+}
+
+pub(super) fn link<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_, KeyValue>,
+    wants: impl Fn(&str) -> bool,
+) -> wasmtime::Result<()> {
+    if wants("wasi:keyvalue/store@0.2.0-draft") {
+        store::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
+    }
+    if wants("wasi:keyvalue/atomics@0.2.0-draft") {
+        atomics::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
+    }
+    if wants("wasi:keyvalue/batch@0.2.0-draft") {
+        batch::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
+    }
+    Ok(())
+}
+
+impl store::Host for View<'_, KeyValue> {
+    fn open(&mut self, identifier: String) -> Result<Resource<Bucket>> {
+        operations::open(self, &identifier)
+    }
+
+    fn convert_error(&mut self, failure: Failure) -> wasmtime::Result<store::Error> {
+        Ok(match Reason::of(failure)? {
+            Reason::NoSuchStore => store::Error::NoSuchStore,
+            Reason::AccessDenied => store::Error::AccessDenied,
+            Reason::Other(words) => store::Error::Other(words),
+        })
+    }
+}
+
+impl store::HostBucket for View<'_, KeyValue> {
+    async fn get(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Option<Vec<u8>>> {
+        Ok(operations::get(self, &bucket, &key).await?.map(Vec::from))
+    }
+
+    async fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> Result<()> {
+        operations::set(self, &bucket, &key, Bytes::from(value)).await
+    }
+
+    async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<()> {
+        operations::delete(self, &bucket, &key).await
+    }
+
+    async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Result<bool> {
+        operations::exists(self, &bucket, &key).await
+    }
+
+    async fn list_keys(
+        &mut self,
+        bucket: Resource<Bucket>,
+        cursor: Option<u64>,
+    ) -> Result<store::KeyResponse> {
+        let store = operations::store(self, &bucket)?;
+        let after = cursor.map(|number| self.state.cursors.find(&store, number)).transpose()?;
+        let page = operations::list(self, &store, after).await?;
+        let cursor = page.next.map(|next| self.state.cursors.keep(store, next));
+        Ok(store::KeyResponse { keys: page.keys, cursor })
+    }
+
+    fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
+        operations::close(self, bucket)
+    }
+}
+
+impl atomics::Host for View<'_, KeyValue> {
+    async fn increment(
+        &mut self,
+        bucket: Resource<Bucket>,
+        key: String,
+        delta: u64,
+    ) -> Result<u64> {
+        operations::count(self, &bucket, &key, delta).await
+    }
+}
+
+impl batch::Host for View<'_, KeyValue> {
+    async fn get_many(
+        &mut self,
+        bucket: Resource<Bucket>,
+        keys: Vec<String>,
+    ) -> Result<Vec<Option<(String, Vec<u8>)>>> {
+        let values = operations::get_many(self, &bucket, &keys).await?;
+        Ok(operations::pairs(keys, values))
+    }
+
+    async fn set_many(
+        &mut self,
+        bucket: Resource<Bucket>,
+        entries: Vec<(String, Vec<u8>)>,
+    ) -> Result<()> {
+        operations::set_many(self, &bucket, operations::entries(entries)).await
+    }
+
+    async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Result<()> {
+        operations::delete_many(self, &bucket, &keys).await
+    }
+}

@@ -1,0 +1,1 @@
+//! Each draft, asked as a guest would ask it.

@@ -1,0 +1,158 @@
+//! One call of a guest that watches: a fresh instance, the change, the limits.
+
+use crate::host::{Bucket, IncomingValue};
+use crate::host::{draft, draft2, old};
+use crate::{Change, Store};
+use bytes::Bytes;
+use engine::background::Fair;
+use engine::{Ctx, Deadline, Ended, Guest};
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::component::{InstancePre, Resource};
+
+/// What the timer of the host waits beyond the deadline, so that a guest that computes is ended by
+/// its own epoch, with a backtrace.
+const SLACK: Duration = Duration::from_millis(20);
+
+/// The interface that a guest exports.
+#[derive(Clone)]
+pub(super) enum Exported {
+    Draft(draft::bindings::WatchServicePre<Ctx>),
+    Draft2(draft2::bindings::WatchServicePre<Ctx>),
+    Old(old::bindings::KeyvalueHandleWatchPre<Ctx>),
+}
+
+const DRAFT2: &str = "wasi:keyvalue/watcher@0.2.0-draft2";
+const DRAFT: &str = "wasi:keyvalue/watcher@0.2.0-draft";
+const OLD: &str = "wasi:keyvalue/handle-watch@0.2.0-draft";
+
+impl Exported {
+    /// The newest interface that `guest` exports.
+    pub(super) fn find(guest: &Guest) -> wasmtime::Result<Option<Self>> {
+        let exports = guest.exports();
+        let exports = |id: &str| exports.iter().any(|export| export.name == id);
+        let pre: InstancePre<Ctx> = guest.pre().clone();
+        Ok(Some(if exports(DRAFT2) {
+            Self::Draft2(draft2::bindings::WatchServicePre::new(pre)?)
+        } else if exports(DRAFT) {
+            Self::Draft(draft::bindings::WatchServicePre::new(pre)?)
+        } else if exports(OLD) {
+            Self::Old(old::bindings::KeyvalueHandleWatchPre::new(pre)?)
+        } else {
+            return Ok(None);
+        }))
+    }
+
+    pub(super) fn interface(&self) -> &'static str {
+        match self {
+            Self::Draft2(_) => DRAFT2,
+            Self::Draft(_) => DRAFT,
+            Self::Old(_) => OLD,
+        }
+    }
+}
+
+/// What a guest is told.
+struct News {
+    bucket: Bucket,
+    key: String,
+    /// `None`: the key is gone.
+    value: Option<Bytes>,
+}
+
+/// Tells `guest` of `change`, within its limits.
+pub(super) async fn call(
+    guest: &Arc<Guest>,
+    exported: &Exported,
+    store: &Arc<dyn Store>,
+    change: &Change,
+) -> wasmtime::Result<()> {
+    let (key, value) = match change {
+        Change::Set { key, value, .. } => (key.clone(), Some(value.clone())),
+        Change::Delete { key, .. } => (key.clone(), None),
+        Change::Missed { .. } => return Ok(()),
+    };
+    let news = News { bucket: Bucket::new(Arc::clone(store)), key, value };
+    let permit = guest.admit().await.map_err(wasmtime::Error::new)?;
+    let timeout = guest.limits().request_timeout;
+    let deadline = Deadline::after(timeout);
+    let told = tell(Arc::clone(guest), exported.clone(), news, deadline);
+    let told = Fair::new(Arc::clone(guest), told);
+    let outcome = tokio::time::timeout(timeout + SLACK, told).await;
+    drop(permit);
+    match outcome {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) => Err(wasmtime::Error::msg("the call panicked: a bug of the host")),
+        Err(_elapsed) => Err(Ended::Deadline.into()),
+    }
+}
+
+async fn tell(
+    guest: Arc<Guest>,
+    exported: Exported,
+    news: News,
+    deadline: Deadline,
+) -> wasmtime::Result<()> {
+    let mut store = guest.store(deadline);
+    let outcome = match exported {
+        Exported::Draft2(pre) => draft2(&mut store, &pre, news).await,
+        Exported::Draft(pre) => draft(&mut store, &pre, news).await,
+        Exported::Old(pre) => old(&mut store, &pre, news).await,
+    };
+    outcome.map_err(|error| match store.data().reached() {
+        Some(limit) => error.context(format!("the limit `{}` was reached", limit.word())),
+        None => error,
+    })
+}
+
+type Instance = wasmtime::Store<Ctx>;
+
+async fn draft2(
+    store: &mut Instance,
+    pre: &draft2::bindings::WatchServicePre<Ctx>,
+    News { bucket, key, value }: News,
+) -> wasmtime::Result<()> {
+    let bucket = store.data_mut().table().push(bucket)?;
+    let guest = pre.instantiate_async(&mut *store).await?;
+    let watcher = guest.wasi_keyvalue_watcher();
+    match value {
+        Some(value) => watcher.call_on_set(store, bucket, &key, &value).await,
+        None => watcher.call_on_delete(store, bucket, &key).await,
+    }
+}
+
+async fn draft(
+    store: &mut Instance,
+    pre: &draft::bindings::WatchServicePre<Ctx>,
+    News { bucket, key, value }: News,
+) -> wasmtime::Result<()> {
+    let bucket = store.data_mut().table().push(bucket)?;
+    let guest = pre.instantiate_async(&mut *store).await?;
+    let watcher = guest.wasi_keyvalue_watcher();
+    match value {
+        Some(value) => watcher.call_on_set(store, bucket, &key, &value).await,
+        None => watcher.call_on_delete(store, bucket, &key).await,
+    }
+}
+
+async fn old(
+    store: &mut Instance,
+    pre: &old::bindings::KeyvalueHandleWatchPre<Ctx>,
+    News { bucket, key, value }: News,
+) -> wasmtime::Result<()> {
+    let bucket = store.data_mut().table().push(bucket)?;
+    let value = match value {
+        Some(value) => Some(store.data_mut().table().push(IncomingValue::lent(value))?),
+        None => None,
+    };
+    let guest = pre.instantiate_async(&mut *store).await?;
+    let watcher = guest.wasi_keyvalue_handle_watch();
+    match value {
+        // The value is lent: it stays in the table and goes with the instance.
+        Some(value) => {
+            let value = Resource::new_borrow(value.rep());
+            watcher.call_on_set(store, bucket, &key, value).await
+        }
+        None => watcher.call_on_delete(store, bucket, &key).await,
+    }
+}
