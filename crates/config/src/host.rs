@@ -124,3 +124,6 @@ serve!(rc1);
 serve!(draft);
 serve!(dated);
 serve!(runtime);
+
+#[cfg(test)]
+mod tests;

@@ -99,3 +99,6 @@ macro_rules! serve {
 
 serve!(versioned);
 serve!(unversioned);
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,12 @@
 //!
 //! Our texts have our own comments. What counts are the types, so both sides are parsed and
 //! printed again without comments, and compared as text.
-#![expect(clippy::unwrap_used, reason = "it is how a test fails")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "it is how a test fails"
+)]
 
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
