@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use wharf_http::client::{Client, Error, Options, Protocol, Settings};
 
@@ -185,7 +186,11 @@ fn scopeguard(run: impl FnOnce()) -> impl Drop {
 
 #[tokio::test]
 async fn garbage_is_a_protocol_error() {
-    let server = crate::servers::says("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let server = raw(|mut stream, _| async move {
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+        stream.read_to_end(&mut Vec::new()).await.map(drop)
+    })
+    .await;
     let error = ask(&client(), get(server.url("/"))).await.unwrap_err();
     assert_eq!(error, Error::HttpProtocolError);
 }
