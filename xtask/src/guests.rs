@@ -11,7 +11,6 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::places;
 use crate::steps::step;
 
 /// How to build guests.
@@ -27,13 +26,17 @@ pub(crate) struct Options {
 
 /// Builds all guests that changed.
 pub(crate) fn build(options: &Options) -> Result<()> {
-    fs::create_dir_all(places::guests())?;
-    step("guests in Rust", || rust::build(options.cached_toolchain))?;
+    step("guests in Rust", || rust::build(options.cached_toolchain, None))?;
     if !options.rust_only {
         step("guests in C", c::build)?;
         step("guests in Python, JavaScript and Go", script::build)?;
     }
     Ok(())
+}
+
+/// Builds the guest of one example alone.
+pub(crate) fn build_example(name: &str) -> Result<()> {
+    step("guests of the example", || rust::build(false, Some(name)))
 }
 
 /// Puts a finished guest where tests look for it. An unchanged one keeps its time.
@@ -44,6 +47,7 @@ fn collect(file: &Path, folder: &Path, name: &str) -> Result<()> {
         return Ok(());
     }
     // Renamed into place: a test that runs meanwhile sees the old guest or the new one.
+    fs::create_dir_all(folder)?;
     let part = place.with_extension("part");
     fs::write(&part, bytes)?;
     fs::rename(&part, &place).with_context(|| format!("failed to write {}", place.display()))

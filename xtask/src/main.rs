@@ -48,7 +48,7 @@ fn run(task: Task) -> Result<()> {
         Task::Guests(options) => guests::build(&options),
         Task::Test => ci::test(),
         Task::Ci => ci::everything(),
-        Task::Demo(options) => demo::run(&options),
+        Task::Demo(options) => demo::show(&options),
         Task::Tidy => tidy::check(),
     }
 }

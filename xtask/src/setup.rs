@@ -78,12 +78,12 @@ fn install<'a>(packages: impl Iterator<Item = &'a Package>) -> Result<()> {
 
 /// Runs apt-get, with sudo where we are not root.
 fn apt(arguments: &[&str]) -> Result<()> {
-    let quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
-    let words = [&quiet[..], arguments].concat();
+    // Through env, because sudo clears the environment.
+    let quietly = [&["DEBIAN_FRONTEND=noninteractive", "apt-get"], arguments].concat();
     if nix::unistd::geteuid().is_root() {
-        run(&mut command("env", &words[1..]))
+        run(&mut command("env", &quietly))
     } else if find("sudo").is_some() {
-        run(&mut command("sudo", &words))
+        run(command("sudo", &["env"]).args(quietly))
     } else {
         bail!("neither root nor sudo: please run \"apt-get {}\" as root", arguments.join(" "))
     }

@@ -30,7 +30,10 @@ pub(super) fn build() -> Result<()> {
 
 fn compile(folder: &Path, linkers: &Path, place: &Path) -> Result<()> {
     let linker = format!("-fuse-ld={}", linkers.join("wasm-component-ld").display());
-    let mut clang = command("clang-22", &["--target=wasm32-wasi", "-Os", "-s", "--no-wasm-opt", "-Wno-deprecated"]);
+    let mut clang = command(
+        "clang-22",
+        &["--target=wasm32-wasi", "-Os", "-s", "--no-wasm-opt", "-Wno-deprecated"],
+    );
     // A reactor is called many times; the adapter for proxies imports nothing that those lack.
     clang.args(["-mexec-model=reactor", &linker, "-Wl,--wasi-adapter=proxy", "-o"]).arg(place);
     clang.args(sources(folder)?).args(sources(&folder.join("gen"))?);

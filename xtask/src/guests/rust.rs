@@ -8,12 +8,15 @@ use super::{collect, toolchain};
 use crate::places;
 use crate::steps::{self, cargo};
 
-const TARGETS: [&str; 2] = ["wasm32-wasip2", "wasm32-wasip1"];
+/// What a guest is built for unless its `package.metadata.guest.target` says otherwise.
+const COMPONENT: &str = "wasm32-wasip2";
+const TARGETS: [&str; 2] = [COMPONENT, "wasm32-wasip1"];
 
-/// Builds the workspace `guests/`, with the guests of the examples.
-pub(super) fn build(cached: bool) -> Result<()> {
+/// Builds the workspace `guests/` with the guests of the examples, or the package `only` alone.
+pub(super) fn build(cached: bool, only: Option<&str>) -> Result<()> {
     let compiler = toolchain::compiler(&TARGETS, cached)?;
-    let guests = guests()?;
+    let mut guests = guests()?;
+    guests.retain(|guest| only.is_none_or(|name| name == guest.name));
     for target in TARGETS {
         let here: Vec<&Guest> = guests.iter().filter(|guest| guest.target == target).collect();
         if here.is_empty() {
@@ -64,22 +67,25 @@ fn guests() -> Result<Vec<Guest>> {
     let mut metadata = cargo(&["metadata", "--format-version=1", "--no-deps"]);
     let text = steps::read(metadata.current_dir(folder()))?;
     let metadata: Value = serde_json::from_str(&text)?;
-    let packages = metadata["packages"].as_array().context("metadata without packages")?;
+    let packages = metadata.get("packages").and_then(Value::as_array);
+    let packages = packages.context("metadata without packages")?;
     Ok(packages.iter().filter_map(guest).collect())
 }
 
 fn guest(package: &Value) -> Option<Guest> {
-    let name = package["name"].as_str()?.to_owned();
-    let kinds = package["targets"].as_array()?.iter();
-    let file =
-        kinds.filter_map(|target| target["kind"][0].as_str()).find_map(|kind| match kind {
+    let text = |path: &str| package.pointer(path).and_then(Value::as_str);
+    let name = text("/name")?.to_owned();
+    let targets = package.get("targets")?.as_array()?.iter();
+    let file = targets.filter_map(|target| target.pointer("/kind/0")?.as_str()).find_map(
+        |kind| match kind {
             "bin" => Some(format!("{name}.wasm")),
             "cdylib" => Some(format!("{}.wasm", name.replace('-', "_"))),
             _ => None,
-        })?;
-    let wanted = package["metadata"]["guest"]["target"].as_str().unwrap_or(TARGETS[0]);
+        },
+    )?;
+    let wanted = text("/metadata/guest/target").unwrap_or(COMPONENT);
     let target = TARGETS.into_iter().find(|target| *target == wanted)?;
-    let manifest = Path::new(package["manifest_path"].as_str()?);
+    let manifest = Path::new(text("/manifest_path")?);
     let example = manifest.ancestors().nth(2).filter(|_| !manifest.starts_with(folder()));
     Some(Guest { name, file, target, example: example.map(Path::to_owned) })
 }

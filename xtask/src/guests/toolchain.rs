@@ -25,7 +25,7 @@ pub(super) fn compiler(targets: &[&str], cached: bool) -> Result<Option<PathBuf>
     if !cached && (installed(targets) || !asked && add(targets)) {
         return Ok(None);
     }
-    setup::packages(&["rustc-web", "rust-web-src"])?;
+    setup::packages(&["rustc-web", "rust-web-src", "nodejs", "npm"])?;
     ensure!(Path::new(SOURCES).exists(), "no sources of the standard library at {SOURCES}");
     let version = steps::read(&mut command(RUSTC, &["-vV"]))?;
     let linkers = linkers()?;

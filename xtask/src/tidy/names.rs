@@ -1,0 +1,153 @@
+//! Names that agree: a crate with its folder, a backend with its file, a guest with its list.
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use toml::Table;
+
+/// Every name of the repository that does not agree with another.
+pub(super) fn problems(root: &Path) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for folder in folders(&root.join("crates"))? {
+        let place = root.join("crates").join(&folder);
+        let manifest: Table = toml::from_str(&read(&place.join("Cargo.toml"))?)?;
+        problems.extend(of_package(&folder, &manifest));
+        if place.join("src/backend.rs").is_file() {
+            problems.extend(of_backends(&folder, &place.join("src"))?);
+        }
+    }
+    problems.extend(of_guests(root)?);
+    Ok(problems)
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))
+}
+
+/// The names of the folders in a folder, in order.
+fn folders(place: &Path) -> Result<BTreeSet<String>> {
+    let entries = fs::read_dir(place).with_context(|| format!("no {}", place.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let names = paths.iter().filter(|path| path.is_dir()).filter_map(|path| path.file_name());
+    Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
+}
+
+/// The package of a folder has its name behind ours; the program has ours alone.
+fn of_package(folder: &str, manifest: &Table) -> Option<String> {
+    let name = manifest.get("package")?.get("name")?.as_str()?;
+    let wanted = match folder {
+        "cli" => "wharf".to_owned(),
+        _ => format!("wharf-{folder}"),
+    };
+    (name != wanted).then(|| format!("crates/{folder}: the package is {name}, not {wanted}"))
+}
+
+/// A crate's backends, if that is what `backend/` beside `backend.rs` holds.
+fn of_backends(capability: &str, source: &Path) -> Result<Vec<String>> {
+    let list = read(&source.join("backend.rs"))?;
+    let mut problems = Vec::new();
+    if !source.join("backend").is_dir() {
+        return Ok(problems);
+    }
+    for entry in fs::read_dir(source.join("backend"))? {
+        let path = entry?.path();
+        let (Some(name), true) = (path.file_stem().and_then(|it| it.to_str()), path.is_file())
+        else {
+            continue;
+        };
+        let wrong = of_backend(name, &list, &read(&path)?).into_iter();
+        problems.extend(wrong.map(|what| format!("crates/{capability}: backend {name} {what}")));
+    }
+    Ok(problems)
+}
+
+/// File, module, type, feature, name and scheme of one backend.
+fn of_backend(name: &str, list: &str, source: &str) -> Vec<String> {
+    let wanted = type_name(name);
+    let module = format!("mod {name};");
+    let schemes = source.split("SCHEMES").nth(1).and_then(|rest| rest.split(';').next());
+    let feature = list.lines().zip(list.lines().skip(1)).find_map(|(above, line)| {
+        let declares = line.trim_start().trim_start_matches("pub ") == module;
+        above.trim().strip_prefix("#[cfg(feature = \"")?.strip_suffix("\")]").filter(|_| declares)
+    });
+    let checks = [
+        (list.contains(&module), "is not declared in backend.rs".to_owned()),
+        (list.contains(&format!("{name}::{wanted}>")), format!("is not listed as {wanted}")),
+        (
+            source.contains(&format!("const NAME: &'static str = \"{name}\"")),
+            "has another NAME than its file".to_owned(),
+        ),
+        (
+            schemes.is_some_and(|list| list.contains(&format!("\"{name}\""))),
+            "is chosen by no scheme of its name".to_owned(),
+        ),
+        (
+            feature.is_none_or(|feature| feature == name),
+            format!("has the feature {}", feature.unwrap_or_default()),
+        ),
+    ];
+    checks.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what).collect()
+}
+
+/// `object_store` is `ObjectStore`.
+fn type_name(module: &str) -> String {
+    let capital = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+    };
+    module.split('_').map(capital).collect::<Vec<String>>().concat()
+}
+
+/// The list that tests are made from has exactly the guests that have a folder.
+fn of_guests(root: &Path) -> Result<Vec<String>> {
+    let list = read(&root.join("crates/testkit/src/guests.rs"))?;
+    let calls = list.lines().filter_map(|line| line.trim().strip_prefix("$each!("));
+    let listed: BTreeSet<String> = calls
+        .filter_map(|rest| rest.strip_suffix(");"))
+        .map(|name| name.replace('_', "-"))
+        .collect();
+    let mut built = BTreeSet::new();
+    for language in ["rust", "c", "python", "js"] {
+        built.extend(folders(&root.join("guests").join(language))?);
+    }
+    let missing = built.difference(&listed).map(|name| format!("guests: {name} is run by no test"));
+    let gone = listed.difference(&built).map(|name| format!("guests: there is no {name}"));
+    Ok(missing.chain(gone).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "#[cfg(feature = \"redis\")]\npub mod redis;\nbackend::<redis::Redis>(),";
+    const SOURCE: &str = "const NAME: &'static str = \"redis\";\n\
+                          const SCHEMES: &'static [&'static str] = &[\"redis\", \"rediss\"];";
+
+    fn found(name: &str, list: &str, source: &str) -> Vec<String> {
+        of_backend(name, list, source)
+    }
+
+    #[test]
+    fn a_backend_has_one_name() {
+        assert_eq!(found("redis", LIST, SOURCE), Vec::<String>::new());
+        assert_eq!(found("redis", &LIST.replace("\"redis", "\"radish"), SOURCE).len(), 1);
+        assert_eq!(found("redis", &LIST.replace("Redis", "Radish"), SOURCE).len(), 1);
+        assert_eq!(found("redis", LIST, &SOURCE.replace("= \"redis", "= \"radish")).len(), 1);
+        assert_eq!(found("redis", LIST, &SOURCE.replace("[\"redis\", ", "[")).len(), 1);
+        assert_eq!(found("memory", LIST, SOURCE).len(), 4);
+    }
+
+    #[test]
+    fn a_package_has_the_name_of_its_folder() {
+        let manifest = toml::from_str("[package]\nname = \"wharf-lock\"").unwrap();
+        assert_eq!(of_package("lock", &manifest), None);
+        assert!(of_package("locks", &manifest).is_some());
+    }
+
+    #[test]
+    fn types_are_named_like_their_modules() {
+        assert_eq!(type_name("object_store"), "ObjectStore");
+        assert_eq!(type_name("s3"), "S3");
+    }
+}
