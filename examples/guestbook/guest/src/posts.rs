@@ -46,7 +46,8 @@ pub fn page(bucket: &Bucket, before: Option<u64>, size: u64) -> Result<Page, Fai
     let start = end.saturating_sub(size).max(1);
     let ids: Vec<u64> = (start..end).rev().collect();
     let keys: Vec<String> = ids.iter().map(|id| key(*id)).collect();
-    let found = batch::get_many(bucket, &keys).map_err(|error| format!("reading posts: {error}"))?;
+    let found =
+        batch::get_many(bucket, &keys).map_err(|error| format!("reading posts: {error}"))?;
     let mut posts = Vec::new();
     for (id, found) in ids.into_iter().zip(found) {
         if let Some((key, value)) = found {
