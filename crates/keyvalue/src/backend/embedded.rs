@@ -89,6 +89,7 @@ impl Embedded {
         static OPEN: Openings<PathBuf, Checked<Tree>> = Openings::new();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let store = OPEN.find_or(path.clone(), |held| {
+            file::create(&path)?;
             let name = path.display().to_string();
             let tree = Tree::open(self, name, file::opener(&path), Clock::System, Some(held))?;
             Ok(Arc::new(Checked::new(tree)))

@@ -1,15 +1,35 @@
 //! Every promise of the contract on every backend, and what cannot be said through the contract.
 
+mod crash;
+mod disk;
+mod files;
+mod linear;
+mod model;
+mod power;
+
+use base::{Backend, Place};
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use libtest_mimic::Trial;
+use std::path::Path;
 use std::process::ExitCode;
-use wharf_keyvalue::BACKENDS;
+use std::sync::Arc;
 use wharf_keyvalue::backend::embedded::{Durability, Embedded};
 use wharf_keyvalue::promises::PROMISES;
+use wharf_keyvalue::{BACKENDS, Store};
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(crash::WRITER) {
+        return crash::write(&arguments.next().unwrap());
+    }
     let mut trials = testkit::conformance::trials("keyvalue", BACKENDS, PROMISES);
     trials.extend(relaxed());
+    trials.extend(model::trials());
+    trials.extend(linear::trials());
+    trials.extend(crash::trials());
+    trials.extend(power::trials());
+    trials.extend(files::trials());
     testkit::conformance::run(trials)
 }
 
@@ -17,12 +37,46 @@ fn main() -> ExitCode {
 /// entries before, during and after theirs.
 fn relaxed() -> Vec<Trial> {
     testkit::conformance::trials_with("embedded-relaxed", PROMISES, |place| {
-        let settings = embedded(Durability::Relaxed);
-        base::Backend::open(settings, place).boxed()
+        embedded(Durability::Relaxed).open(place).boxed()
     })
 }
 
 fn embedded(durability: Durability) -> Embedded {
     let settings = "url = 'embedded:'\nflush-interval = '5ms'";
     Embedded { durability, ..toml::from_str(settings).unwrap() }
+}
+
+/// Opens a store of its own in a folder.
+type Open = fn(&Path) -> BoxFuture<'static, Arc<dyn Store>>;
+
+/// A binding in a data directory.
+fn place(data: &Path) -> Place {
+    let (base, data) = (data.to_owned(), data.to_owned());
+    let (app, binding) = ("app".to_owned(), "default".to_owned());
+    Place { base, data, app, capability: "keyvalue", binding }
+}
+
+/// Every kind of store.
+fn stores() -> impl Iterator<Item = (&'static str, Open)> {
+    fn open(
+        backend: impl Backend<Contract = dyn Store>,
+        data: &Path,
+    ) -> BoxFuture<'static, Arc<dyn Store>> {
+        let place = place(data);
+        async move { backend.open(place).await.unwrap() }.boxed()
+    }
+    let memory: Open = |data| {
+        open(
+            toml::from_str::<wharf_keyvalue::backend::memory::Memory>("url = 'memory:'").unwrap(),
+            data,
+        )
+    };
+    let strict: Open = |data| open(embedded(Durability::Strict), data);
+    let relaxed: Open = |data| open(embedded(Durability::Relaxed), data);
+    [("memory", memory), ("embedded", strict), ("relaxed", relaxed)].into_iter()
+}
+
+/// A trial that fails by panicking.
+fn trial(name: impl Into<String>, body: impl Future<Output = ()> + Send + 'static) -> Trial {
+    testkit::conformance::trial(name, move || body.map(Ok).boxed())
 }

@@ -31,31 +31,71 @@ const CURRENT: u64 = 1;
 /// served. It costs about a millisecond for each of these megabytes.
 const VERIFIED: u64 = 8 << 20;
 
+/// The bytes of a store.
+pub(super) type Opened = io::Result<Box<dyn StorageBackend>>;
+
 /// How to reach the bytes of a store, again after a failure.
 pub type Opener = Box<dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send + Sync>;
 
-/// An [`Opener`] of the file at `path`, made with its folders where there is none.
+/// An [`Opener`] of the file at `path`.
 pub(super) fn opener(path: &Path) -> Opener {
     let path = path.to_owned();
     Box::new(move || {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
+        let file = File::options().read(true).write(true).open(&path)?;
         if file.metadata()?.len() == 0 {
-            // A file whose name is not on the disk is lost with the power, whatever is in it.
-            for folder in folder.ancestors().filter(|folder| folder.is_dir()).take(3) {
-                File::open(folder)?.sync_all()?;
-            }
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"));
         }
         let backend = redb::backends::FileBackend::new(file).map_err(io::Error::other)?;
         Ok(Box::new(backend))
     })
 }
 
+/// Makes the file at `path` with its folders, unless it is there.
+///
+/// It is finished under another name and then given its own, so that a crash on the way leaves no
+/// half store to be taken for a damaged one.
+pub(super) fn create(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let name = path.display().to_string();
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    let unfinished = Path::new(&unfinished);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let begin = || {
+        std::fs::create_dir_all(folder)?;
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).open(unfinished)?;
+        // Emptied only by whom no other process is ahead of.
+        file.try_lock()?;
+        file.set_len(0)?;
+        let backend = redb::backends::FileBackend::new(file).map_err(io::Error::other)?;
+        Opened::Ok(Box::new(backend))
+    };
+    drop(open(&name, begin(), Size(1 << 20))?);
+    let finish = || {
+        // A link and no renaming, which would replace the file of a process that was quicker.
+        match std::fs::hard_link(unfinished, path) {
+            Err(_) if path.exists() => {}
+            Err(_) => return std::fs::rename(unfinished, path),
+            Ok(()) => {}
+        }
+        std::fs::remove_file(unfinished)
+    };
+    // A file whose name is not on the disk is lost with the power, whatever is in it.
+    let sync = |folder: &Path| File::open(folder)?.sync_all();
+    let folders = || folder.ancestors().take(3).filter(|folder| folder.is_dir());
+    let finished = finish().and_then(|()| folders().try_for_each(sync));
+    match finished {
+        Err(error) if !path.exists() => Err(unreachable(&name, error)),
+        _ => Ok(()),
+    }
+}
+
 /// Opens a store and checks that it is one. Until it is found right, nothing is written.
-pub(super) fn open(name: &str, opener: &Opener, cache: Size) -> Result<Database> {
-    let disk = opener().and_then(Disk::new).map_err(|error| unreachable(name, error))?;
+pub(super) fn open(name: &str, disk: Opened, cache: Size) -> Result<Database> {
+    let disk = disk.and_then(Disk::new).map_err(|error| refused(name, redb::Error::Io(error)))?;
     // redb is careful with damaged files, but a few of its assertions still panic.
     let opened = catch_unwind(AssertUnwindSafe(|| find_right(&disk, cache)));
     let database = match opened {
@@ -118,22 +158,21 @@ fn corrupt(name: &str) -> Error {
 }
 
 fn refused(name: &str, error: redb::Error) -> Error {
+    use io::ErrorKind::{InvalidData, UnexpectedEof, WouldBlock};
     use redb::Error as E;
     match error {
-        E::DatabaseAlreadyOpen => {
-            Error::unavailable(format!("`{name}` is locked by another process"))
-                .with_hint("stop the program that has it open, or set another `data` directory")
-        }
-        E::Io(error)
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-            ) =>
-        {
+        E::DatabaseAlreadyOpen => locked(name),
+        E::Io(error) if error.kind() == WouldBlock => locked(name),
+        E::Io(error) if !matches!(error.kind(), InvalidData | UnexpectedEof) => {
             unreachable(name, error)
         }
         other => corrupt(name).with_source(other),
     }
+}
+
+fn locked(name: &str) -> Error {
+    Error::unavailable(format!("`{name}` is locked by another process"))
+        .with_hint("stop the program that has it open, or set another `data` directory")
 }
 
 /// The store as of one commit. Reading takes no lock.

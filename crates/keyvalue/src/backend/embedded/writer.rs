@@ -62,7 +62,7 @@ impl Writer {
         // Closed first: the file may be open only once.
         self.core.snapshot.store(None);
         self.database = None;
-        let database = file::open(&self.core.name, &self.opener, self.cache)?;
+        let database = file::open(&self.core.name, (self.opener)(), self.cache)?;
         let snapshot = Snapshot::take(&database)
             .map_err(|error| self.core.away("it cannot be read").with_source(error))?;
         self.database = Some(database);

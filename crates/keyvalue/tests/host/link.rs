@@ -1,0 +1,60 @@
+//! What is linked, and for whom.
+
+use super::{load, memory};
+use engine::{Capability as _, Ctx, Imports, Kind, Limits};
+use keyvalue::host::KeyValue;
+use wasmtime::component::{Component, Linker};
+
+/// A component that imports one interface and nothing of it, in the binary format.
+fn importing(id: &str) -> Vec<u8> {
+    let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+    // One type: an instance without exports.
+    let types = [1, 0x42, 0];
+    // One import: its name, and that it is an instance of type 0.
+    let import = [&[1, 0, length(id.as_bytes())], id.as_bytes(), &[5, 0]].concat();
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    component.extend([&[7, length(&types)], types.as_slice()].concat());
+    component.extend([&[10, length(&import)], import.as_slice()].concat());
+    component
+}
+
+/// Whether `link` adds something for a component that imports `id`.
+fn is_linked(id: &str) -> bool {
+    let engine = super::ENGINES.pick(Kind::Plain, 512 << 10).unwrap();
+    let component = Component::new(engine.wasmtime(), importing(id)).unwrap();
+    let imports = Imports::of(&component);
+    assert!(imports.wants(id));
+    let mut linker: Linker<Ctx> = Linker::new(engine.wasmtime());
+    KeyValue::link(&mut linker, &imports).unwrap();
+    linker.instantiate_pre(&component).unwrap();
+    // Whatever was added cannot be added again.
+    KeyValue::link(&mut linker, &imports).is_err()
+}
+
+#[test]
+fn what_is_said_to_be_served_is_linked_and_nothing_else() {
+    for id in KeyValue::SERVED {
+        assert!(is_linked(id), "`{id}` is in the list, but `link` does not add it");
+    }
+    for package in ["wasi:keyvalue", "wasi:config"] {
+        for interface in ["store", "atomics", "batch", "types", "eventual", "atomic", "cache"] {
+            for version in ["@0.2.0-draft", "@0.2.0-draft2", "@0.2.0-draft3", "@0.2.0", "@0.1.0", ""]
+            {
+                let id = format!("{package}/{interface}{version}");
+                let listed = KeyValue::SERVED.contains(&id.as_str());
+                assert_eq!(is_linked(&id), listed, "`{id}`");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn interfaces_of_both_meanings_of_one_version_are_linked_beside_each_other() {
+    let engine = super::ENGINES.pick(Kind::Plain, 512 << 10).unwrap();
+    let mut linker: Linker<Ctx> = Linker::new(engine.wasmtime());
+    keyvalue::host::add_to_linker(&mut linker, Ctx::view::<KeyValue>).unwrap();
+    let store = memory("link").await;
+    for guest in ["kv-watch-draft", "kv-watch-draft2", "kv-watch-old"] {
+        load(guest, &store, Limits::default()).unwrap();
+    }
+}
