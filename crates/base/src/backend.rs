@@ -14,6 +14,8 @@ use toml::de::{DeString, DeTable, DeValue};
 /// Where a binding lives: what a backend needs to keep two bindings apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// The folder of the file that binds it, from which relative paths go.
+    pub base: PathBuf,
     /// The directory of embedded data. Made by the backend that first writes to it.
     pub data: PathBuf,
     /// The name of the app.

@@ -152,7 +152,7 @@ impl FromStr for Rule {
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if let Some((network, length)) = rest.split_once('/') {
-            let network: IpAddr = network.parse().map_err(|_| complain(text))?;
+            let network: IpAddr = network.parse().ok().ok_or_else(|| complain(text))?;
             let length = length.parse().ok().filter(|length| *length <= bits(network));
             let host = Host::Network(network, length.ok_or_else(|| complain(text))?);
             return Ok(Self { scheme, host, port: None });

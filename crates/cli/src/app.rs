@@ -1,17 +1,19 @@
 //! From a plan to what runs: open bindings, loaded guests, routes.
 
-use crate::capabilities::{Opened, ToOpen};
+use crate::capabilities::{self, Opened, ToOpen};
 use crate::exit::Failure;
 use crate::program::Program;
 use base::egress::Egress;
 use base::{Bound, Error, Mistake, Place, Result};
 use config::host::Config;
 use deployment::{At, Binding, Component, Plan};
-use engine::{Grants, Guest, Limits, Output, Setup, Source, Wasm, WasiSetup};
+use engine::{Grants, Guest, Limits, Output, Setup, Source, WasiSetup, Wasm};
 use gateway::{Route, Routes, Target};
+use http::client::{self, Client, Network};
+use http::hooks::Hooks;
 use http::host::Http;
 use http::incoming::{Handler, Reuse};
-use crate::shim::KeyValue;
+use keyvalue::host::KeyValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use telemetry::host::Logging;
@@ -111,7 +113,9 @@ impl App {
             for component in &app.components {
                 match load(component, &open, program, filter, purpose, earlier) {
                     Ok(loaded) => drop(guests.insert(component.name.clone(), loaded)),
-                    Err(error) => problems.add(component.source_at.as_ref().or(component.at.as_ref()), error),
+                    Err(error) => {
+                        problems.add(component.source_at.as_ref().or(component.at.as_ref()), error)
+                    }
                 }
             }
         }
@@ -146,12 +150,24 @@ fn plan_parts(plan: Plan<ToOpen>) -> (Vec<Binding<ToOpen>>, Plan<ToOpen>) {
     (bindings, plan)
 }
 
-/// Which bindings some component may open: an unused default is not made.
+/// Which bindings are opened: every one that the file names, and of the implicit ones those that
+/// some component imports the interfaces of. What nobody asked for makes no file and takes no lock.
 fn needed(app: &deployment::App, bindings: &[Binding<ToOpen>]) -> Vec<bool> {
-    let granted = |binding: &Binding<ToOpen>| {
-        app.components.iter().any(|c| c.granted(binding.capability).contains(&binding.name))
+    // A file that cannot be read has no imports, and is reported when it is loaded.
+    let outline = |component: &Component| {
+        Source::read(&component.source).map(|source| source.outline().imports).unwrap_or_default()
     };
-    bindings.iter().map(|binding| binding.at.is_some() || granted(binding)).collect()
+    let imports: Vec<_> = app.components.iter().map(|one| (one, outline(one))).collect();
+    let asked = |binding: &Binding<ToOpen>| {
+        imports.iter().any(|(component, imports)| {
+            component.granted(binding.capability).contains(&binding.name)
+                && imports.iter().any(|import| capabilities::is_of(binding.capability, import))
+        })
+    };
+    let watched =
+        |binding: &Binding<ToOpen>| app.watches.iter().any(|watch| watch.binding == binding.name);
+    let needed = |binding| asked(binding) || watched(binding);
+    bindings.iter().map(|binding| binding.at.is_some() || needed(binding)).collect()
 }
 
 async fn open_binding(
@@ -168,12 +184,14 @@ async fn open_binding(
     }
     let (opening, binding) = binding.split();
     let place = Place {
+        base: binding.base.clone(),
         data: app.data.clone(),
         app: app.name.clone(),
         capability: binding.capability,
         binding: binding.name.clone(),
     };
-    let context = format!("{} binding `{}` ({})", binding.capability, binding.name, binding.backend);
+    let context =
+        format!("{} binding `{}` ({})", binding.capability, binding.name, binding.backend);
     match opening.open(place).await {
         Ok(opened) => Ok(Open { of: Arc::new(binding), opened }),
         Err(error) => Err((binding.at, error.context(context))),
@@ -208,13 +226,13 @@ fn load(
     let logger = logger(&component.name, &limits, filter);
     let setup = Setup {
         name: component.name.as_str().into(),
-        grants: grants(component, open, &logger, &limits)?,
+        grants: grants(component, open, &logger, &limits, program.network()),
         wasi: wasi(component, &logger, purpose),
         winch: component.engine == deployment::Engine::Winch,
         limits,
         source,
     };
-    
+
     let guest = program.load(setup)?;
     let reuse = component.reuse.requests.map(|requests| Reuse { requests });
     let handler = Handler::new(Arc::clone(&guest), reuse).map_err(|error| {
@@ -227,7 +245,8 @@ fn load(
 /// A core module given where a component is meant.
 pub(crate) fn reject(source: &Source) -> Result<()> {
     let what = source.wasm.describe();
-    let error = || Error::invalid(format!("`{}` is {what}, not a component", source.path.display()));
+    let error =
+        || Error::invalid(format!("`{}` is {what}, not a component", source.path.display()));
     match source.wasm {
         Wasm::Component { .. } => Ok(()),
         Wasm::Preview1 => Err(error().with_hint(
@@ -255,7 +274,8 @@ fn grants(
     open: &[Open],
     logger: &Logger,
     limits: &Limits,
-) -> Result<Grants> {
+    network: &Arc<Network>,
+) -> Grants {
     let granted = component.granted(<KeyValue as engine::Capability>::NAME);
     let (mut stores, mut others, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
     for Open { of, opened } in open {
@@ -275,12 +295,13 @@ fn grants(
     grants.grant::<Config>(Arc::new(config::Layers::new(inline.collect(), from)));
     grants.grant::<Logging>(Arc::new(logger.clone()));
     let egress = Egress::new(component.egress.iter().cloned());
-    grants.grant::<Http>(Arc::new(hooks(egress, limits)?));
-    Ok(grants)
+    grants.grant::<Http>(Arc::new(hooks(network, egress, limits)));
+    grants
 }
 
 fn wasi(component: &Component, logger: &Logger, purpose: Purpose) -> WasiSetup {
-    let reveal = |(name, text): (&String, &deployment::Text)| (name.clone(), text.reveal().to_owned());
+    let reveal =
+        |(name, text): (&String, &deployment::Text)| (name.clone(), text.reveal().to_owned());
     let args = component.args.iter().map(|text| text.reveal().to_owned());
     let output = |stream| {
         let logger = logger.clone();
@@ -298,11 +319,7 @@ fn wasi(component: &Component, logger: &Logger, purpose: Purpose) -> WasiSetup {
 }
 
 fn dir(files: &deployment::Files) -> engine::Dir {
-    engine::Dir {
-        host: files.host.clone(),
-        guest: files.guest.clone(),
-        writable: files.write,
-    }
+    engine::Dir { host: files.host.clone(), guest: files.guest.clone(), writable: files.write }
 }
 
 /// The engine's limits, where the file says nothing else.
@@ -338,7 +355,8 @@ fn routes(
                 route.component
             ));
             let error = error.with_hint(exports(&loaded.guest));
-            let at = app.component(&route.component).and_then(|component| component.source_at.as_ref());
+            let at =
+                app.component(&route.component).and_then(|component| component.source_at.as_ref());
             problems.add(route.at.as_ref().or(at), error);
             continue;
         };
@@ -361,6 +379,13 @@ fn exports(guest: &Guest) -> String {
     }
 }
 
-fn hooks(_egress: Egress, _limits: &Limits) -> Result<http::outgoing::Hooks> {
-    Ok(http::outgoing::Hooks)
+/// HTTP out, under the component's own rules and limits.
+fn hooks(network: &Arc<Network>, egress: Egress, limits: &Limits) -> Hooks {
+    let settings = client::Settings {
+        requests: limits.outbound,
+        request_headers: limits.header_size,
+        response_headers: limits.header_size,
+        ..client::Settings::default()
+    };
+    Hooks::new(Client::new(Arc::clone(network), egress, settings))
 }

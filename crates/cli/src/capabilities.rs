@@ -2,27 +2,14 @@
 
 use base::backend::choose;
 use base::{Opening, Place, Result};
-use engine::{Capability as _, Ctx, Imports};
+use engine::{Capability as _, Plugin, plugin};
 use http::host::Http;
-use crate::shim::KeyValue;
+use keyvalue::host::KeyValue;
 use std::sync::Arc;
 use telemetry::host::Logging;
-use wasmtime::component::Linker;
 
-/// Adds a capability's interfaces to a component.
-type Link = fn(&mut Linker<Ctx>, &Imports) -> wasmtime::Result<()>;
-
-/// One capability, with its types forgotten.
-struct Plugin {
-    served: &'static [&'static str],
-    link: Link,
-}
-
-const fn plugin<C: engine::Capability>() -> Plugin {
-    Plugin { served: C::SERVED, link: C::link }
-}
-
-const PLUGINS: &[Plugin] = &[
+/// Every capability that components get.
+pub(crate) const PLUGINS: &[Plugin] = &[
     plugin::<Http>(),
     plugin::<KeyValue>(),
     plugin::<config::host::Config>(),
@@ -81,7 +68,9 @@ pub(crate) fn served() -> Vec<&'static str> {
     PLUGINS.iter().flat_map(|plugin| plugin.served).copied().collect()
 }
 
-/// What adds each capability to a component.
-pub(crate) fn links() -> Vec<Link> {
-    PLUGINS.iter().map(|plugin| plugin.link).collect()
+/// Whether an import is one of the packages that the capability serves.
+pub(crate) fn is_of(capability: &str, import: &str) -> bool {
+    let package = |name: &str| name.split_once('/').map(|(package, _)| package.to_owned());
+    let mut served = PLUGINS.iter().filter(|plugin| plugin.name == capability);
+    served.any(|plugin| plugin.served.iter().any(|id| package(id) == package(import)))
 }

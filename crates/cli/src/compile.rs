@@ -11,7 +11,10 @@ use std::process::ExitCode;
 /// Compiles a component into the cache, so that `serve` starts at once.
 pub(crate) fn compile(args: &CompileArgs) -> Result<ExitCode, Failure> {
     if args.common.no_cache {
-        return Err(Failure::new(Exit::Usage, "error: compiling into no cache compiles for nothing"));
+        return Err(Failure::new(
+            Exit::Usage,
+            "error: compiling into no cache compiles for nothing",
+        ));
     }
     let source = Source::read(&args.file)?;
     reject(&source)?;

@@ -19,7 +19,8 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
         .imports
         .into_iter()
         .map(|name| {
-            let hint = if component { unserved(&name, &served).map(|missing| missing.hint) } else { None };
+            let hint =
+                if component { unserved(&name, &served).map(|missing| missing.hint) } else { None };
             (name, hint)
         })
         .collect();
@@ -75,7 +76,9 @@ fn text(
         source.bytes.len(),
         wasi(source.wasm).map(|wasi| format!(", WASI {wasi}")).unwrap_or_default(),
     )];
-    lines.push(format!("imports: {}", if imports.is_empty() { "none" } else { "" }).trim_end().into());
+    lines.push(
+        format!("imports: {}", if imports.is_empty() { "none" } else { "" }).trim_end().into(),
+    );
     for (name, hint) in imports {
         lines.push(match (component, hint) {
             (false, _) => format!("  {name}"),
@@ -83,7 +86,9 @@ fn text(
             (true, Some(hint)) => format!("  missing  {name} ({hint})"),
         });
     }
-    lines.push(format!("exports: {}", if exports.is_empty() { "none" } else { "" }).trim_end().into());
+    lines.push(
+        format!("exports: {}", if exports.is_empty() { "none" } else { "" }).trim_end().into(),
+    );
     lines.extend(exports.iter().map(|name| format!("  {name}")));
     lines.join("\n")
 }

@@ -12,7 +12,6 @@ mod program;
 mod reload;
 mod run;
 mod serve;
-mod shim;
 mod triggers;
 
 use args::{Args, Verb};

@@ -6,6 +6,7 @@ use crate::console;
 use crate::exit::Failure;
 use base::{Error, Result};
 use engine::{Cache, Engines, Guest, Kind, Loading, Settings, Setup, Source};
+use http::client::Network;
 use std::path::PathBuf;
 use std::sync::Arc;
 use telemetry::{Filter, Format, Telemetry};
@@ -14,7 +15,11 @@ use telemetry::{Filter, Format, Telemetry};
 pub(crate) struct Program {
     engines: Engines,
     cache: Option<Cache>,
+    network: Arc<Network>,
 }
+
+/// Connections that all components together have open to others.
+const CONNECTIONS: usize = 4096;
 
 impl Program {
     /// Sets up what `common` says.
@@ -31,20 +36,15 @@ impl Program {
                 }
             }),
         };
-        Ok(Self { engines: Engines::new(Settings::default()), cache })
+        let network = Arc::new(Network::new(CONNECTIONS));
+        Ok(Self { engines: Engines::new(Settings::default()), cache, network })
     }
 
     /// Compiles and links a component, and says so where it takes long.
     pub(crate) fn load(&self, setup: Setup) -> Result<Arc<Guest>> {
         let what = format!("Compiling {} ({})", setup.name, megabytes(setup.source.bytes.len()));
-        let served = capabilities::served();
-        let link: Vec<_> = capabilities::links();
-        let loading = Loading {
-            engines: &self.engines,
-            cache: self.cache.as_ref(),
-            link: &link,
-            served: &served,
-        };
+        let (engines, cache) = (&self.engines, self.cache.as_ref());
+        let loading = Loading { engines, cache, plugins: capabilities::PLUGINS };
         console::announced(&what, || Guest::load(setup, loading))
     }
 
@@ -56,6 +56,11 @@ impl Program {
             Some(cache) => console::announced(&what, || cache.fill(&engine, source)),
             None => Err(Error::unavailable("there is no compile cache")),
         }
+    }
+
+    /// What HTTP out of all components shares.
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        &self.network
     }
 
     pub(crate) fn engines(&self) -> &Engines {
@@ -70,7 +75,9 @@ fn megabytes(bytes: usize) -> String {
 fn default_cache() -> Option<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
-        None => PathBuf::from(std::env::var_os("HOME").filter(|dir| !dir.is_empty())?).join(".cache"),
+        None => {
+            PathBuf::from(std::env::var_os("HOME").filter(|dir| !dir.is_empty())?).join(".cache")
+        }
     };
     base.is_absolute().then(|| base.join("wharf").join("compiled"))
 }

@@ -41,7 +41,8 @@ impl Reload {
 
     /// What the health endpoint says.
     pub(crate) fn health(&self) -> Health {
-        let (current, budget) = (Arc::clone(&self.current), Arc::clone(self.program.engines().budget()));
+        let (current, budget) =
+            (Arc::clone(&self.current), Arc::clone(self.program.engines().budget()));
         let name = self.app.plan.name.clone();
         Arc::new(move || {
             let text = serde_json::json!({
@@ -72,7 +73,8 @@ impl Reload {
     async fn try_reload(&mut self) -> Result<(), Failure> {
         let plan = read(&self.args)?;
         warn(&plan);
-        let app = App::open(plan, &self.program, &self.filter, Purpose::Serve, Some(&self.app)).await?;
+        let app =
+            App::open(plan, &self.program, &self.filter, Purpose::Serve, Some(&self.app)).await?;
         if !same_server(&self.app.plan, &app.plan) {
             console::say("Addresses, TLS and limits of listeners change only with a restart");
         }
@@ -82,7 +84,10 @@ impl Reload {
         }
         let old = std::mem::replace(&mut self.triggers, triggers);
         self.app = app;
-        drop(old.shut_down(Duration::from_secs(30)).await);
+        let left = old.shut_down(Duration::from_secs(30)).await;
+        if left > 0 {
+            tracing::warn!(left, "calls of the old file's triggers were not finished in time");
+        }
         Ok(())
     }
 

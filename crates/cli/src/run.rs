@@ -46,7 +46,10 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 async fn command(guest: Arc<Guest>, timeout: Option<Duration>) -> Result<ExitCode, Failure> {
     let command = Command::new(Arc::clone(&guest))?.ok_or_else(|| {
         let exports: Vec<String> = guest.exports().into_iter().map(|export| export.name).collect();
-        let error = Error::invalid(format!("`{}` is no command: it exports no `wasi:cli/run`", guest.name()));
+        let error = Error::invalid(format!(
+            "`{}` is no command: it exports no `wasi:cli/run`",
+            guest.name()
+        ));
         Failure::from(match exports.iter().any(|name| name.starts_with("wasi:http/")) {
             true => error.with_hint("it answers HTTP: `wharf serve` serves it"),
             false if exports.is_empty() => error.with_hint("it exports nothing"),
@@ -63,8 +66,12 @@ fn finish(outcome: Outcome) -> Result<ExitCode, Failure> {
     match outcome {
         // A code that does not fit is a failure all the same.
         Outcome::Exit(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
-        Outcome::Deadline => Err(Failure::new(Exit::Guest, "error: the guest was not over in time")),
-        Outcome::Trap(trap) => Err(Failure::new(Exit::Guest, format!("error: the guest trapped\n{trap}"))),
+        Outcome::Deadline => {
+            Err(Failure::new(Exit::Guest, "error: the guest was not over in time"))
+        }
+        Outcome::Trap(trap) => {
+            Err(Failure::new(Exit::Guest, format!("error: the guest trapped\n{trap}")))
+        }
     }
 }
 

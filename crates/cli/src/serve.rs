@@ -78,7 +78,8 @@ async fn run(
         }
         () = signals.stop() => console::say("Ended before running requests were finished"),
     }
-    drop(tasks.drain(Duration::from_secs(1)).await);
+    // The admin address and the watching of certificates have nothing to finish.
+    tasks.drain(Duration::from_secs(1)).await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -101,9 +102,7 @@ pub(crate) fn plan(
 }
 
 /// What the command line grants to guests.
-fn granted(
-    granted: &Granted,
-) -> Result<(Vec<(String, String)>, Vec<deployment::Files>), Failure> {
+fn granted(granted: &Granted) -> Result<(Vec<(String, String)>, Vec<deployment::Files>), Failure> {
     let environment = granted.env.iter().filter_map(|variable| match variable.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => Some((variable.clone(), program::variable(variable)?)),

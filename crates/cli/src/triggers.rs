@@ -5,7 +5,10 @@ mod timer;
 
 use crate::app::App;
 use base::Error;
+use deployment::Keys;
 use engine::{Stop, Tasks};
+use keyvalue::WatchOptions;
+use keyvalue::trigger::Watcher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +55,33 @@ impl Triggers {
         Ok(app.plan.timers.len() + app.plan.watches.len())
     }
 
-    fn watch(&self, _app: &App, _watch: &deployment::Watch) -> Result<(), Error> {
+    fn watch(&self, app: &App, watch: &deployment::Watch) -> Result<(), Error> {
+        let (Some(loaded), Some(store)) =
+            (app.guests.get(&watch.component), app.store(&watch.binding))
+        else {
+            return Ok(());
+        };
+        let component = Arc::clone(loaded.guest.name());
+        let watcher = Watcher::new(Arc::clone(&loaded.guest))
+            .map_err(|error| Error::invalid(format!("component `{component}`: {error:#}")))?
+            .ok_or_else(|| {
+                Error::invalid(format!(
+                    "the watch's component `{component}` exports no `wasi:keyvalue/watcher`"
+                ))
+            })?;
+        let options = match &watch.keys {
+            Keys::All => WatchOptions::default(),
+            Keys::Only(keys) => WatchOptions { keys: keys.clone(), ..WatchOptions::default() },
+            Keys::Prefix(prefix) => {
+                WatchOptions { prefix: prefix.clone(), ..WatchOptions::default() }
+            }
+        };
+        let (store, binding, stop) = (Arc::clone(store), watch.binding.clone(), self.stop.child());
+        self.tasks.spawn(async move {
+            if let Err(error) = watcher.run(store, &binding, options, stop).await {
+                tracing::error!(%component, binding, %error, "a watch ended");
+            }
+        });
         Ok(())
     }
 

@@ -7,7 +7,7 @@ mod file;
 
 use crate::Source;
 use base::backend::backend;
-use base::{Backend, Entry};
+use base::{Backend, Entry, Place};
 use std::path::PathBuf;
 
 /// Every source, by the schemes that choose it.
@@ -24,9 +24,9 @@ fn after_scheme<B: Backend>(url: &str) -> &str {
     rest.unwrap_or(url)
 }
 
-/// The path behind the scheme of `B`, relative to the working directory.
-fn path<B: Backend>(url: &str) -> PathBuf {
-    PathBuf::from(after_scheme::<B>(url))
+/// The path behind the scheme of `B`, relative to the folder of the file that binds it.
+fn path<B: Backend>(url: &str, place: &Place) -> PathBuf {
+    place.base.join(after_scheme::<B>(url))
 }
 
 /// Refuses a URL without a path.

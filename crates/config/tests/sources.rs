@@ -136,7 +136,7 @@ impl Stage {
 
 fn place() -> base::Place {
     let (app, binding) = ("app".to_owned(), "default".to_owned());
-    base::Place { data: PathBuf::new(), app, capability: "config", binding }
+    base::Place { base: PathBuf::new(), data: PathBuf::new(), app, capability: "config", binding }
 }
 
 /// Waits until the component would see `value`.

@@ -141,9 +141,14 @@ struct Task {
 
 enum State {
     /// Queued, or waiting for a wake-up.
-    Idle { call: Pin<Box<dyn Future<Output = ()> + Send>>, queued: bool },
+    Idle {
+        call: Pin<Box<dyn Future<Output = ()> + Send>>,
+        queued: bool,
+    },
     /// Being polled now; `woken` says that it must be polled again.
-    Running { woken: bool },
+    Running {
+        woken: bool,
+    },
     Done,
 }
 
@@ -182,7 +187,11 @@ impl Pool {
         pool
     }
 
-    fn spawn(self: &Arc<Self>, component: &Arc<str>, call: impl Future<Output = ()> + Send + 'static) -> Running {
+    fn spawn(
+        self: &Arc<Self>,
+        component: &Arc<str>,
+        call: impl Future<Output = ()> + Send + 'static,
+    ) -> Running {
         let task = Arc::new(Task {
             component: Arc::clone(component),
             pool: Arc::clone(self),

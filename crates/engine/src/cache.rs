@@ -32,11 +32,13 @@ impl Cache {
             .mode(0o700)
             .create(dir)
             .map_err(|error| Error::unavailable(context()).with_source(error))?;
-        let found = fs::metadata(dir)
-            .map_err(|error| Error::unavailable(context()).with_source(error))?;
+        let found =
+            fs::metadata(dir).map_err(|error| Error::unavailable(context()).with_source(error))?;
         if found.uid() != nix::unistd::geteuid().as_raw() || found.mode() & 0o022 != 0 {
             return Err(Error::denied(format!("{} can be written by others", context()))
-                .with_hint("compiled code is run as it is; give the directory to this user alone"));
+                .with_hint(
+                    "compiled code is run as it is; give the directory to this user alone",
+                ));
         }
         Ok(Self { dir: dir.to_owned() })
     }
@@ -102,7 +104,8 @@ impl Cache {
 
 /// Compiles without keeping anything.
 pub(crate) fn load_uncached(engine: &Engine, source: &Source) -> Result<Component> {
-    Component::from_binary(engine.wasmtime(), &source.bytes).map_err(|error| refused(source, &error))
+    Component::from_binary(engine.wasmtime(), &source.bytes)
+        .map_err(|error| refused(source, &error))
 }
 
 /// Compiles to code that [`Cache`] and `wharf compile` write to files.

@@ -54,14 +54,16 @@ impl Calls {
         operation: &'static str,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let span = tracing::debug_span!("host_call", component = %self.0.component, capability, operation);
+        let span =
+            tracing::debug_span!("host_call", component = %self.0.component, capability, operation);
         let deadline = Instant::now() + self.0.timeout;
         let limited = async {
             // The semaphore is never closed, so this waits and does not fail.
             let _permit = self.0.permits.acquire().await;
             call.await
         };
-        let outcome = match tokio::time::timeout_at(deadline.into(), limited).instrument(span).await {
+        let outcome = match tokio::time::timeout_at(deadline.into(), limited).instrument(span).await
+        {
             Ok(outcome) => outcome,
             Err(_elapsed) => {
                 self.0.counts.timed_out.fetch_add(1, Relaxed);

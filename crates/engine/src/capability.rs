@@ -33,6 +33,26 @@ pub trait Capability: Sized + 'static {
     fn state(prepared: &Arc<Self::Prepared>, guest: &Guest) -> Self::State;
 }
 
+/// A [`Capability`] with its types forgotten, for the one list of them all.
+pub struct Plugin {
+    /// The capability's name.
+    pub name: &'static str,
+    /// The ids of the interfaces that it serves.
+    pub served: &'static [&'static str],
+    pub(crate) link: fn(&mut Linker<Ctx>, &Imports) -> wasmtime::Result<()>,
+    pub(crate) is_granted: fn(&Grants) -> bool,
+}
+
+/// The line of `C` in the list of capabilities.
+pub const fn plugin<C: Capability>() -> Plugin {
+    Plugin {
+        name: C::NAME,
+        served: C::SERVED,
+        link: C::link,
+        is_granted: |grants| grants.find::<C>().is_some(),
+    }
+}
+
 /// What a component may reach, by capability.
 #[derive(Clone, Default)]
 pub struct Grants(Vec<(TypeId, Arc<dyn Any + Send + Sync>)>);

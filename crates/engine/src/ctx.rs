@@ -98,7 +98,8 @@ impl Ctx {
     fn make_state<C: Capability>(&mut self) -> usize {
         // `Guest::load` links a capability only where it was granted.
         #[expect(clippy::expect_used, reason = "proved by the comment above")]
-        let prepared = self.guest.grants().find::<C>().expect("only granted capabilities are linked");
+        let prepared =
+            self.guest.grants().find::<C>().expect("only granted capabilities are linked");
         let state = Box::new(C::state(&prepared, &self.guest));
         self.states.push(State { id: TypeId::of::<C>(), per_request: C::PER_REQUEST, state });
         self.states.len() - 1

@@ -1,7 +1,7 @@
 //! The few ways in which Wasmtime is set up, each made when the first guest needs it.
 
-use crate::budget::Budget;
 use crate::Wasm;
+use crate::budget::Budget;
 use crate::ticker::Ticker;
 use base::{Error, Result};
 use std::collections::HashMap;
@@ -94,10 +94,11 @@ impl Engines {
             Error::unavailable(format!("setting up the WebAssembly engine: {error:#}"))
                 .with_hint("is the address space limited (`ulimit -v`)?")
         };
-        let wasmtime = wasmtime::Engine::new(&config(kind, stack, &self.settings)).map_err(refused)?;
-        self.ticker
-            .watch(&wasmtime)
-            .map_err(|error| Error::unavailable("starting the ticker's thread").with_source(error))?;
+        let wasmtime =
+            wasmtime::Engine::new(&config(kind, stack, &self.settings)).map_err(refused)?;
+        self.ticker.watch(&wasmtime).map_err(|error| {
+            Error::unavailable("starting the ticker's thread").with_source(error)
+        })?;
         let engine = Engine { wasmtime, kind, budget: Arc::clone(&self.budget) };
         made.insert((kind, stack), engine.clone());
         Ok(engine)

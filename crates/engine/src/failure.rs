@@ -64,3 +64,10 @@ impl fmt::Display for Ended {
 }
 
 impl std::error::Error for Ended {}
+
+/// What a trap was, in words: its chain with the guest's own named backtrace, and nothing of the
+/// host's frames.
+pub fn describe(trap: &wasmtime::Error) -> String {
+    let chain: Vec<String> = trap.chain().map(ToString::to_string).collect();
+    chain.join(": ")
+}

@@ -2,11 +2,13 @@
 
 use crate::background::Heat;
 use crate::cache::{self, Cache};
-use crate::capability::Grants;
+use crate::capability::{Grants, Plugin};
 use crate::ctx::Ctx;
 use crate::imports::{Imports, Unserved, WASI};
 use crate::wasi::{self, Wasi};
-use crate::{Calls, Deadline, Ended, Engine, Engines, Kind, Limits, Reached, Source, Wasm, WasiSetup};
+use crate::{
+    Calls, Deadline, Ended, Engine, Engines, Kind, Limits, Reached, Source, WasiSetup, Wasm,
+};
 use base::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -38,10 +40,8 @@ pub struct Loading<'a> {
     pub engines: &'a Engines,
     /// Where compiled code is kept, if anywhere.
     pub cache: Option<&'a Cache>,
-    /// Every capability's `link`.
-    pub link: &'a [fn(&mut Linker<Ctx>, &Imports) -> wasmtime::Result<()>],
-    /// Every capability's `SERVED`.
-    pub served: &'a [&'static str],
+    /// The capabilities. A component gets those that it was granted.
+    pub plugins: &'a [Plugin],
 }
 
 /// One thing that a component exports.
@@ -79,7 +79,10 @@ impl Guest {
         let context = |error: Error| error.context(format!("component `{}`", setup.name));
         if !matches!(setup.source.wasm, Wasm::Component { .. }) {
             let what = setup.source.wasm.describe();
-            return Err(context(Error::invalid(format!("`{}` is {what}", setup.source.path.display()))));
+            return Err(context(Error::invalid(format!(
+                "`{}` is {what}",
+                setup.source.path.display()
+            ))));
         }
         let kind = Kind::of(setup.source.wasm, setup.winch);
         let engine = loading.engines.pick(kind, setup.limits.stack).map_err(context)?;
@@ -89,13 +92,16 @@ impl Guest {
         }
         .map_err(context)?;
         let imports = Imports::of(&component);
-        let served: Vec<&str> = WASI.iter().chain(loading.served).copied().collect();
+        let granted = || loading.plugins.iter().filter(|plugin| (plugin.is_granted)(&setup.grants));
+        let served = granted().flat_map(|plugin| plugin.served);
+        let served: Vec<&str> = WASI.iter().chain(served).copied().collect();
         refuse(&imports.unserved(&served)).map_err(context)?;
-        let refused = |error: wasmtime::Error| context(Error::invalid(format!("linking: {error:#}")));
+        let refused =
+            |error: wasmtime::Error| context(Error::invalid(format!("linking: {error:#}")));
         let mut linker = Linker::new(engine.wasmtime());
         wasi::link(&mut linker, kind).map_err(refused)?;
-        for link in loading.link {
-            link(&mut linker, &imports).map_err(refused)?;
+        for plugin in granted() {
+            (plugin.link)(&mut linker, &imports).map_err(refused)?;
         }
         let pre = linker.instantiate_pre(&component).map_err(refused)?;
         setup.wasi.check().map_err(context)?;

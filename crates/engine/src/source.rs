@@ -225,7 +225,9 @@ impl Scan {
 
     fn canonical(&mut self, function: &CanonicalFunction) {
         let options = match function {
-            CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. } => options,
+            CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. } => {
+                options
+            }
             CanonicalFunction::ResourceNew { .. }
             | CanonicalFunction::ResourceDrop { .. }
             | CanonicalFunction::ResourceRep { .. } => return,

@@ -98,7 +98,10 @@ impl WasiSetup {
         for dir in &self.dirs {
             let perms = if dir.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
             builder.preopened_dir(&dir.host, &dir.guest, perms).map_err(|error| {
-                Error::not_found(format!("opening the directory `{}`: {error:#}", dir.host.display()))
+                Error::not_found(format!(
+                    "opening the directory `{}`: {error:#}",
+                    dir.host.display()
+                ))
             })?;
         }
         if self.stdin {

@@ -27,9 +27,9 @@ pub type Health = Arc<dyn Fn() -> (bool, String) + Send + Sync>;
 /// # Errors
 /// `Unavailable` when the address cannot be served.
 pub fn serve(bound: Bound, health: Health, tasks: &Tasks, stop: Stop) -> Result<()> {
-    let listener = bound.into_tokio().map_err(|error| {
-        Error::unavailable("serving the admin address").with_source(error)
-    })?;
+    let listener = bound
+        .into_tokio()
+        .map_err(|error| Error::unavailable("serving the admin address").with_source(error))?;
     let connections = tasks.clone();
     tasks.spawn(async move {
         let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
@@ -40,7 +40,8 @@ pub fn serve(bound: Bound, health: Health, tasks: &Tasks, stop: Stop) -> Result<
                 accepted = listener.accept() => accepted,
             };
             // One connection too many is closed: the operator's address is for few.
-            let (Ok((stream, _)), Ok(place)) = (accepted, Arc::clone(&room).try_acquire_owned()) else {
+            let (Ok((stream, _)), Ok(place)) = (accepted, Arc::clone(&room).try_acquire_owned())
+            else {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             };

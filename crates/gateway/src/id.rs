@@ -29,7 +29,8 @@ pub(crate) fn assign(headers: &mut HeaderMap) -> (Arc<str>, HeaderValue) {
 }
 
 fn is_fit(text: &str) -> bool {
-    let fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/');
+    let fit =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/');
     (1..=128).contains(&text.len()) && text.bytes().all(fit)
 }
 

@@ -36,7 +36,8 @@ fn watch<T>(
         *timer = None;
         return poll;
     }
-    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until((Instant::now() + timeout).into())));
+    let timer =
+        timer.get_or_insert_with(|| Box::pin(sleep_until((Instant::now() + timeout).into())));
     match timer.as_mut().poll(cx) {
         Poll::Ready(()) => {
             Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client takes no bytes")))

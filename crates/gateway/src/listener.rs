@@ -77,7 +77,8 @@ impl Bound {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let serve = serve(stream, peer, self.tls.clone(), Arc::clone(&shared), stop.clone());
+                    let serve =
+                        serve(stream, peer, self.tls.clone(), Arc::clone(&shared), stop.clone());
                     shared.tasks.spawn(async move {
                         serve.await;
                         drop(room);

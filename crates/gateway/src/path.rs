@@ -56,7 +56,10 @@ impl Shared {
         let handler = self.route(&host, request.uri().path())?;
         let limit = handler.guest().limits().request_body;
         if request.body().size_hint().lower() > limit {
-            return Err(Failure::plain(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too long"));
+            return Err(Failure::plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the request body is too long",
+            ));
         }
         let https = peer.is_https(request.headers());
         peer.mark(request.headers_mut(), &host);
@@ -125,7 +128,7 @@ impl Failure {
                 retry: true,
                 ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, "the component is at its limit")
             },
-            Refused::Deadline => {
+            Refused::Deadline(_) => {
                 Self::plain(StatusCode::GATEWAY_TIMEOUT, "the component did not answer in time")
             }
             Refused::TooLarge => {

@@ -42,8 +42,11 @@ impl Server {
         let room = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let (stop, end) = (Stop::new(), Stop::new());
         let threads = settings.threads.max(1);
-        let shared =
-            Arc::new(Shared { routes: ArcSwap::from_pointee(routes), settings, tasks: Tasks::new() });
+        let shared = Arc::new(Shared {
+            routes: ArcSwap::from_pointee(routes),
+            settings,
+            tasks: Tasks::new(),
+        });
         let mut server = Self { shared, threads: Vec::new(), addresses, stop, end };
         for number in 0..threads {
             let bound: Vec<Bound> = bound.iter().map(Bound::share).collect::<Result<_>>()?;

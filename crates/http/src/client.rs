@@ -17,7 +17,7 @@ mod target;
 mod upload;
 
 pub use body::Body;
-pub use classify::{Phase, hyper as classify};
+pub use classify::{Phase, connect as classify_connect, hyper as classify, tls as classify_tls};
 pub use error::Error;
 pub use network::{Network, Resolve, System};
 pub use target::Protocol;
@@ -46,7 +46,7 @@ use upload::{Flow, Upload};
 /// What one component may use of HTTP out.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Requests under way at once: until both bodies are done.
+    /// Requests under way at once: until both bodies are done. None at all if zero.
     pub requests: usize,
     /// Requests that wait beyond those; more are refused at once.
     pub queue: usize,
@@ -138,7 +138,8 @@ impl Client {
     /// A client that reaches what `egress` allows.
     pub fn new(network: Arc<Network>, egress: Egress, settings: Settings) -> Self {
         let semaphore = |permits: usize| Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS));
-        let (requests, lookups) = (semaphore(settings.requests), semaphore(settings.lookups));
+        let requests = Semaphore::new(settings.requests.min(Semaphore::MAX_PERMITS));
+        let lookups = semaphore(settings.lookups);
         let connections_per_host = settings.connections_per_host.clamp(1, Semaphore::MAX_PERMITS);
         let settings = Settings { connections_per_host, ..settings };
         let pool = Pool::new(Dialer { network, egress, settings, lookups: Arc::new(lookups) });
@@ -220,7 +221,9 @@ impl Client {
         if let Ok(permit) = Arc::clone(&self.0.requests).try_acquire_owned() {
             return Ok(permit);
         }
-        if self.0.queued.load(Ordering::Relaxed) >= self.0.pool.dialer().settings.queue {
+        let settings = &self.0.pool.dialer().settings;
+        let crowded = self.0.queued.load(Ordering::Relaxed) >= settings.queue;
+        if crowded || settings.requests == 0 {
             return Err(Error::ConnectionLimitReached);
         }
         let _queued = Waiting::new(&self.0.queued);

@@ -1,7 +1,8 @@
 //! `wasi:http` 0.2 and 0.3 in front of [`Hooks`].
 
-use crate::outgoing::Hooks;
+use crate::hooks::Hooks;
 use engine::{Capability, Ctx, Guest, Imports, Kind, View};
+use http_types::HeaderMap;
 use std::sync::Arc;
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::p2::bindings as p2;
@@ -46,7 +47,7 @@ impl Capability for Http {
     fn state(prepared: &Arc<Hooks>, guest: &Guest) -> State {
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(guest.limits().header_size);
-        State { ctx, hooks: Hooks::clone(prepared) }
+        State { ctx, hooks: Hooks::clone(prepared).with_calls(guest.calls().clone()) }
     }
 }
 
@@ -54,6 +55,12 @@ impl Capability for Http {
 pub(crate) fn view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {
     let View { state, table, .. } = ctx.view::<Http>();
     WasiHttpCtxView { hooks: &mut state.hooks, table, ctx: &mut state.ctx }
+}
+
+/// Lets the requests that the guest sends continue the chain of the one that it answers, so that a
+/// loop through several hosts comes to its end.
+pub(crate) fn follow(ctx: &mut Ctx, headers: &HeaderMap) {
+    ctx.view::<Http>().state.hooks.follow(headers);
 }
 
 /// Which handler a component exports.

@@ -5,11 +5,11 @@ mod p2;
 mod p3;
 
 use crate::host::{self, Version};
-use answer::Exchange;
+use answer::{Exchange, Label};
 use base::Error;
 use bytes::Bytes;
 use engine::background::Fair;
-use engine::{Ctx, Ended, Guest, Tasks};
+use engine::{Ctx, Ended, Guest, Tasks, describe};
 use http_body::Body;
 use http_types::{Request, Response};
 use std::fmt;
@@ -83,8 +83,8 @@ pub struct Counts {
 pub enum Refused {
     /// The component is at its limit of running and waiting calls.
     NoRoom(Error),
-    /// The guest did not answer in time.
-    Deadline,
+    /// The guest did not answer in time; the text is where it was, if it computed.
+    Deadline(Option<String>),
     /// The guest trapped; the text is the named backtrace.
     Trap(String),
     /// The body of the request was longer than it may be.
@@ -99,7 +99,10 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoRoom(error) => write!(f, "{error}"),
-            Self::Deadline => f.write_str("the guest did not answer in time"),
+            Self::Deadline(None) => f.write_str("the guest waited and did not answer in time"),
+            Self::Deadline(Some(place)) => {
+                write!(f, "the guest computed and did not answer in time: {place}")
+            }
             Self::Trap(trap) => write!(f, "the guest trapped: {trap}"),
             Self::TooLarge => f.write_str("the body of the request was too long"),
             Self::NoAnswer => f.write_str("the guest returned without an answer"),
@@ -156,12 +159,13 @@ impl Handler {
         })?;
         let limits = self.guest.limits();
         let (exchange, progress, head) = Exchange::new(limits.request_timeout);
+        let label = Label { component: Arc::clone(self.guest.name()), request: of.clone() };
         let call = Arc::clone(self).call(request, of, https, permit, progress.clone(), exchange);
         let call = Fair::new(Arc::clone(&self.guest), call);
-        let answer = answer::wait(call, head, progress, limits.response_body, tasks.clone()).await;
+        let answer = answer::wait(call, head, label, progress, limits.response_body, tasks).await;
         let count = match &answer {
             Ok(_) => &self.counts.answered,
-            Err(Refused::Deadline) => &self.counts.timed_out,
+            Err(Refused::Deadline(_)) => &self.counts.timed_out,
             Err(_) => &self.counts.failed,
         };
         count.fetch_add(1, Relaxed);
@@ -189,9 +193,16 @@ impl Handler {
         instance.store.data_mut().begin(of, progress.deadline());
         instance.served += 1;
         let Instance { store, proxy, .. } = &mut instance;
-        match proxy {
-            Proxy::P2(proxy) => p2::call(store, proxy, request, https, exchange).await?,
-            Proxy::P3(proxy) => p3::call(store, proxy, request, https, exchange).await?,
+        let called = match proxy {
+            Proxy::P2(proxy) => p2::call(store, proxy, request, https, exchange).await,
+            Proxy::P3(proxy) => p3::call(store, proxy, request, https, exchange).await,
+        };
+        if let Err(error) = called {
+            // A guest that was refused memory traps somewhere else; this is why.
+            return Err(match store.data().reached() {
+                Some(limit) => error.context(format!("the limit `{}` was reached", limit.word())),
+                None => error,
+            });
         }
         if instance.served < self.reuse.requests {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -231,7 +242,7 @@ impl Handler {
 /// What a failed call was about, for the answer and the log.
 fn refusal(error: &wasmtime::Error) -> Refused {
     match error.downcast_ref::<Ended>() {
-        Some(Ended::Deadline) => Refused::Deadline,
-        _ => Refused::Trap(format!("{error:?}")),
+        Some(Ended::Deadline) => Refused::Deadline(Some(describe(error))),
+        _ => Refused::Trap(describe(error)),
     }
 }

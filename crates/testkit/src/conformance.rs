@@ -90,7 +90,13 @@ async fn keep<C: ?Sized + Send + Sync>(
     let data = folder.path().to_owned();
     let stage = Stage::new(Arc::new(move |binding| {
         let app = promise.name.to_owned();
-        open(Place { data: data.clone(), app, capability: "conformance", binding })
+        open(Place {
+            base: data.clone(),
+            data: data.clone(),
+            app,
+            capability: "conformance",
+            binding,
+        })
     }));
     (promise.run)(stage).await.map_err(|broken| broken.to_string())
 }

@@ -2,7 +2,7 @@
 
 use base::Error;
 use engine::background::Fair;
-use engine::{Ctx, Deadline, Ended, Guest, Kind, Request};
+use engine::{Ctx, Deadline, Ended, Guest, Kind, Request, describe};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::Store;
@@ -40,7 +40,8 @@ impl Command {
     /// # Errors
     /// `Invalid` when its export does not have the type of its version.
     pub(crate) fn new(guest: Arc<Guest>) -> Result<Option<Self>, Error> {
-        let is = |prefix: &str| guest.exports().iter().any(|export| export.name.starts_with(prefix));
+        let is =
+            |prefix: &str| guest.exports().iter().any(|export| export.name.starts_with(prefix));
         let refused = |error: wasmtime::Error| {
             Error::invalid(format!("component `{}`: {error:#}", guest.name()))
         };
@@ -115,6 +116,6 @@ pub(crate) fn ended(error: &wasmtime::Error) -> Outcome {
     }
     match error.downcast_ref::<Ended>() {
         Some(Ended::Deadline) => Outcome::Deadline,
-        _ => Outcome::Trap(format!("{error:?}")),
+        _ => Outcome::Trap(describe(error)),
     }
 }

@@ -24,8 +24,9 @@ pub(super) fn run(
     let clock = match schedule {
         Schedule::Every(every) => Clock::Every(every),
         Schedule::Cron(pattern) => {
-            let cron = Cron::from_str(&pattern)
-                .map_err(|error| Error::invalid(format!("the cron pattern `{pattern}`: {error}")))?;
+            let cron = Cron::from_str(&pattern).map_err(|error| {
+                Error::invalid(format!("the cron pattern `{pattern}`: {error}"))
+            })?;
             Clock::Cron(Box::new(cron))
         }
     };

@@ -43,8 +43,8 @@ impl Backend for Dir {
         check_path::<Self>(&self.url)
     }
 
-    async fn open(self, _: Place) -> Result<Arc<dyn Source>> {
-        watched::open(Values(path::<Self>(&self.url)), self.reload).await
+    async fn open(self, place: Place) -> Result<Arc<dyn Source>> {
+        watched::open(Values(path::<Self>(&self.url, &place)), self.reload).await
     }
 }
 

@@ -36,8 +36,8 @@ impl Backend for Dotenv {
         check_path::<Self>(&self.url)
     }
 
-    async fn open(self, _: Place) -> Result<Arc<dyn Source>> {
-        watched::open(Lines(path::<Self>(&self.url)), self.reload).await
+    async fn open(self, place: Place) -> Result<Arc<dyn Source>> {
+        watched::open(Lines(path::<Self>(&self.url, &place)), self.reload).await
     }
 }
 

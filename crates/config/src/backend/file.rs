@@ -1,6 +1,6 @@
 //! One file with a table of names and values.
 
-use super::{check_path, path};
+use super::{after_scheme, check_path, path};
 use crate::watched::{self, Files, Mark, RELOAD, read_text};
 use crate::{Snapshot, Source};
 use base::{Backend, Error, Place, Result};
@@ -32,14 +32,14 @@ impl Backend for File {
 
     fn check(&self) -> Result<(), String> {
         check_path::<Self>(&self.url)?;
-        match Syntax::of(&path::<Self>(&self.url)) {
+        match Syntax::of(Path::new(after_scheme::<Self>(&self.url))) {
             Some(_) => Ok(()),
             None => Err("the file's name ends neither in `.toml` nor in `.json`".to_owned()),
         }
     }
 
-    async fn open(self, _: Place) -> Result<Arc<dyn Source>> {
-        watched::open(Table(path::<Self>(&self.url)), self.reload).await
+    async fn open(self, place: Place) -> Result<Arc<dyn Source>> {
+        watched::open(Table(path::<Self>(&self.url, &place)), self.reload).await
     }
 }
 

@@ -113,8 +113,8 @@ fn load(engines: &Engines, id: &str, layers: &Arc<Layers>) -> Arc<Guest> {
         wasi: engine::WasiSetup::default(),
         winch: false,
     };
-    let link = &[<Config as Capability>::link as fn(&mut _, &_) -> _];
-    let loading = Loading { engines, cache: None, link, served: Config::SERVED };
+    let plugins = &[engine::plugin::<Config>()];
+    let loading = Loading { engines, cache: None, plugins };
     Guest::load(setup, loading).unwrap()
 }
 

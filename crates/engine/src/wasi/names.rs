@@ -12,10 +12,10 @@ use wasmtime::component::{Accessor, HasData, Resource, ResourceTable};
 use wasmtime_wasi::p2::SocketError;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup as p2;
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, Network};
-use wasmtime_wasi_io::streams::Error as IoError;
 use wasmtime_wasi::p3::bindings::sockets::{ip_name_lookup as p3, types as p3_types};
 use wasmtime_wasi::sockets::{WasiSocketsCtx, WasiSocketsCtxView};
 use wasmtime_wasi_io::poll::DynPollable;
+use wasmtime_wasi_io::streams::Error as IoError;
 
 /// How many look-ups one instance may keep. A guest that asks for more forgets the oldest rules'
 /// worth of nothing: it is simply refused.
@@ -121,7 +121,8 @@ impl p2::HostResolveAddressStream for Lookup<'_> {
         stream: Resource<p2::ResolveAddressStream>,
     ) -> Result<Option<IpAddress>, SocketError> {
         let of = Resource::<p2::ResolveAddressStream>::new_borrow(stream.rep());
-        let address = p2::HostResolveAddressStream::resolve_next_address(&mut self.sockets(), stream)?;
+        let address =
+            p2::HostResolveAddressStream::resolve_next_address(&mut self.sockets(), stream)?;
         if let Some(address) = address {
             let children = self.table.iter_children(&of).map_err(SocketError::trap)?;
             let name = children.filter_map(|child| child.downcast_ref::<LookedUp>()).next();

@@ -43,13 +43,13 @@ fn gone(error: &hyper::Error) -> bool {
 }
 
 /// The case for an error of a handshake.
-pub(super) fn tls(error: &io::Error) -> Error {
+pub fn tls(error: &io::Error) -> Error {
     tracing::debug!(%error, "TLS failed");
     known(error, Phase::Head).unwrap_or(Error::TlsProtocolError)
 }
 
 /// The case for an error of `connect`.
-pub(super) fn connect(error: &io::Error) -> Error {
+pub fn connect(error: &io::Error) -> Error {
     use io::ErrorKind as Kind;
     match error.kind() {
         Kind::ConnectionRefused => Error::ConnectionRefused,

@@ -102,9 +102,10 @@ impl Exchange {
 pub(super) async fn wait(
     mut call: Call,
     mut head: oneshot::Receiver<Head>,
+    label: Label,
     progress: Progress,
     limit: u64,
-    tasks: Tasks,
+    tasks: &Tasks,
 ) -> Result<Response<Answer>, Refused> {
     let mut running = true;
     let first = std::future::poll_fn(|cx| {
@@ -114,7 +115,7 @@ pub(super) async fn wait(
                 Some(Ok(())) => {}
                 // An answer that was given before the trap is not taken back.
                 Some(Err(error)) if head.is_empty() => return Poll::Ready(Err(refusal(&error))),
-                Some(Err(error)) => report(&refusal(&error)),
+                Some(Err(error)) => label.report(&refusal(&error)),
                 None => return Poll::Ready(Err(Refused::NoAnswer)),
             }
         }
@@ -130,19 +131,36 @@ pub(super) async fn wait(
     let deadline = progress.deadline.instant() + SLACK;
     let response = match tokio::time::timeout_at(deadline.into(), first).await {
         Ok(first) => first?,
-        Err(_elapsed) => return Err(Refused::Deadline),
+        Err(_elapsed) => return Err(Refused::Deadline(None)),
     };
     progress.made();
     let (parts, body) = response.into_parts();
     let call = running.then_some(call);
-    let mut answer =
-        Answer { body: Some(body), call, progress, rest: limit, timer: None, tasks, ready: None };
+    let mut answer = Answer {
+        body: Some(body),
+        call,
+        label: Some(label),
+        progress,
+        rest: limit,
+        timer: None,
+        tasks: tasks.clone(),
+        ready: None,
+    };
     answer.gather();
     Ok(Response::from_parts(parts, answer))
 }
 
-fn report(refused: &Refused) {
-    tracing::warn!(%refused, "a call failed after its answer had begun");
+/// Whose call it is, for the log.
+pub(super) struct Label {
+    pub(super) component: Arc<str>,
+    pub(super) request: engine::Request,
+}
+
+impl Label {
+    fn report(&self, refused: &Refused) {
+        let (component, request) = (&*self.component, self.request.id.as_deref());
+        tracing::warn!(component, request, "after its answer had begun {refused}");
+    }
 }
 
 /// The body of a guest's answer.
@@ -150,6 +168,7 @@ pub struct Answer {
     body: Option<WasiBody>,
     /// The call, while it is not over.
     call: Option<Call>,
+    label: Option<Label>,
     progress: Progress,
     rest: u64,
     timer: Option<Pin<Box<Sleep>>>,
@@ -218,7 +237,9 @@ impl Answer {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => {
                 let refused = refusal(&error);
-                report(&refused);
+                if let Some(label) = &self.label {
+                    label.report(&refused);
+                }
                 Err(Error::InternalError(Some(refused.to_string())))
             }
             None => Err(Error::InternalError(None)),
@@ -331,15 +352,16 @@ impl Drop for Answer {
             return;
         }
         // The answer is complete, the guest is not: what it still does is bounded by its deadline.
+        let Some(label) = self.label.take() else { return };
         let progress = self.progress.clone();
         progress.made();
         self.tasks.spawn(async move {
             let deadline = progress.deadline.instant() + SLACK;
             match tokio::time::timeout_at(deadline.into(), call).await {
                 Ok(Some(Ok(()))) => {}
-                Ok(Some(Err(error))) => report(&refusal(&error)),
-                Ok(None) => report(&Refused::NoAnswer),
-                Err(_elapsed) => report(&Refused::Deadline),
+                Ok(Some(Err(error))) => label.report(&refusal(&error)),
+                Ok(None) => label.report(&Refused::NoAnswer),
+                Err(_elapsed) => label.report(&Refused::Deadline(None)),
             }
         });
     }

@@ -1,7 +1,7 @@
 //! One call of `wasi:http/incoming-handler@0.2.x`.
 
 use super::answer::Exchange;
-use crate::host::view;
+use crate::host::{follow, view};
 use bytes::Bytes;
 use engine::Ctx;
 use http_body::Body;
@@ -21,6 +21,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<wasmtime_wasi_http::Error>,
 {
+    follow(store.data_mut(), request.headers());
     let scheme = if https { Scheme::Https } else { Scheme::Http };
     let mut view = view(store.data_mut());
     let request = view.new_incoming_request(scheme, request)?;

@@ -1,7 +1,7 @@
 //! One call of `wasi:http/handler@0.3.x`.
 
 use super::answer::Exchange;
-use crate::host::view;
+use crate::host::{follow, view};
 use bytes::Bytes;
 use engine::Ctx;
 use http_body::Body;
@@ -25,6 +25,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<wasmtime_wasi_http::Error>,
 {
+    follow(store.data_mut(), request.headers());
     let host = request.headers().get(HOST).cloned();
     let (mut request, sent) = p3::Request::from_http(view(store.data_mut()).hooks, request);
     // HTTP/1.1 says neither in its request line.

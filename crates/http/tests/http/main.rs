@@ -3,6 +3,8 @@
 mod bodies;
 mod egress;
 mod failures;
+#[cfg(feature = "host")]
+mod hooks;
 mod pool;
 mod servers;
 mod tls;

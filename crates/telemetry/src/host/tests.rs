@@ -108,8 +108,8 @@ async fn both_versions_log_with_component_request_and_context() {
             wasi: engine::WasiSetup::default(),
             winch: false,
         };
-        let link = &[<Logging as Capability>::link as fn(&mut _, &_) -> _];
-        let loading = Loading { engines: &engines, cache: None, link, served: Logging::SERVED };
+        let plugins = &[engine::plugin::<Logging>()];
+        let loading = Loading { engines: &engines, cache: None, plugins };
         let guest = Guest::load(setup, loading).unwrap();
         let deadline = Deadline::after(Duration::from_secs(60));
         let mut store = guest.store(deadline.clone());
