@@ -1,4 +1,5 @@
 //! HTTP out, against real servers in this process, well-behaved and not.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod bodies;
 mod egress;
