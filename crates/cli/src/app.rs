@@ -13,6 +13,7 @@ use http::client::{self, Client, Network};
 use http::hooks::Hooks;
 use http::host::Http;
 use http::incoming::{Handler, Reuse};
+use keyvalue::Levels;
 use keyvalue::host::KeyValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -192,10 +193,34 @@ async fn open_binding(
     };
     let context =
         format!("{} binding `{}` ({})", binding.capability, binding.name, binding.backend);
-    match opening.open(place).await {
+    let opened = opening.open(place).await.and_then(|opened| {
+        refuse_gaps(&opened, &binding)?;
+        Ok(opened)
+    });
+    match opened {
         Ok(opened) => Ok(Open { of: Arc::new(binding), opened }),
         Err(error) => Err((binding.at, error.context(context))),
     }
+}
+
+/// What the file requires of a binding, against what its backend offers.
+fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
+    let Opened::KeyValue(store) = opened else { return Ok(()) };
+    let (needs, lowest) = (&binding.needs, Levels::LOWEST);
+    let gaps = store.offer().gaps(&Levels {
+        durability: needs.durability.unwrap_or(lowest.durability),
+        atomicity: needs.atomicity.unwrap_or(lowest.atomicity),
+        ttl: needs.ttl.unwrap_or(lowest.ttl),
+        list: needs.list.unwrap_or(lowest.list),
+        watch: needs.watch.unwrap_or(lowest.watch),
+        fence: needs.fence.unwrap_or(lowest.fence),
+        consistency: needs.consistency.unwrap_or(lowest.consistency),
+    });
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    let gaps: Vec<String> = gaps.iter().map(ToString::to_string).collect();
+    Err(Error::unsupported(format!("it lacks {}", gaps.join(", "))))
 }
 
 fn load(
@@ -234,6 +259,13 @@ fn load(
     };
 
     let guest = program.load(setup)?;
+    if component.reuse.concurrent.is_some_and(|concurrent| concurrent > 1) {
+        return Err(Error::unsupported(format!(
+            "component `{}`: `reuse.concurrent` above 1 is not served",
+            component.name
+        ))
+        .with_hint("`reuse.requests` lets one instance answer several requests in turn"));
+    }
     let reuse = component.reuse.requests.map(|requests| Reuse { requests });
     let handler = Handler::new(Arc::clone(&guest), reuse).map_err(|error| {
         Error::invalid(format!("component `{}`: its HTTP handler: {error:#}", component.name))

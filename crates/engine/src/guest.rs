@@ -218,6 +218,11 @@ impl Guest {
         self.limits.concurrency.saturating_sub(self.permits.available_permits())
     }
 
+    /// How many calls wait now.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
+    }
+
     pub(crate) fn heat(&self) -> &Heat {
         &self.heat
     }
