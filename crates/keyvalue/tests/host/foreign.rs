@@ -3,13 +3,13 @@
 use super::{memory, set};
 use base::Bound;
 use engine::{Calls, Request, View};
-use keyvalue::Store;
-use keyvalue::host::{self, Bucket, KeyValue, State};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::{Component, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Result};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wharf_keyvalue::Store;
+use wharf_keyvalue::host::{self, Bucket, KeyValue, State};
 
 /// Somebody else's store data.
 struct Foreign {
@@ -54,8 +54,8 @@ async fn call(id: &str, guest: &str, store: &Arc<dyn Store>, key: &str) -> Resul
     let guest = linker.instantiate_async(&mut instance, &component).await?;
     let watcher = guest.get_export_index(&mut instance, None, id).unwrap();
     let on_set = guest.get_export_index(&mut instance, Some(&watcher), "on-set").unwrap();
-    let on_set = guest
-        .get_typed_func::<(Resource<Bucket>, &str, &[u8]), ()>(&mut instance, &on_set)?;
+    let on_set =
+        guest.get_typed_func::<(Resource<Bucket>, &str, &[u8]), ()>(&mut instance, &on_set)?;
     on_set.call_async(&mut instance, (bucket, key, b"news")).await
 }
 

@@ -2,8 +2,8 @@
 
 use super::{load, memory};
 use engine::{Capability as _, Ctx, Imports, Kind, Limits};
-use keyvalue::host::KeyValue;
 use wasmtime::component::{Component, Linker};
+use wharf_keyvalue::host::KeyValue;
 
 /// A component that imports one interface and nothing of it, in the binary format.
 fn importing(id: &str) -> Vec<u8> {
@@ -38,7 +38,8 @@ fn what_is_said_to_be_served_is_linked_and_nothing_else() {
     }
     for package in ["wasi:keyvalue", "wasi:config"] {
         for interface in ["store", "atomics", "batch", "types", "eventual", "atomic", "cache"] {
-            for version in ["@0.2.0-draft", "@0.2.0-draft2", "@0.2.0-draft3", "@0.2.0", "@0.1.0", ""]
+            for version in
+                ["@0.2.0-draft", "@0.2.0-draft2", "@0.2.0-draft3", "@0.2.0", "@0.1.0", ""]
             {
                 let id = format!("{package}/{interface}{version}");
                 let listed = KeyValue::SERVED.contains(&id.as_str());
@@ -52,7 +53,7 @@ fn what_is_said_to_be_served_is_linked_and_nothing_else() {
 async fn interfaces_of_both_meanings_of_one_version_are_linked_beside_each_other() {
     let engine = super::ENGINES.pick(Kind::Plain, 512 << 10).unwrap();
     let mut linker: Linker<Ctx> = Linker::new(engine.wasmtime());
-    keyvalue::host::add_to_linker(&mut linker, Ctx::view::<KeyValue>).unwrap();
+    wharf_keyvalue::host::add_to_linker(&mut linker, Ctx::view::<KeyValue>).unwrap();
     let store = memory("link").await;
     for guest in ["kv-watch-draft", "kv-watch-draft2", "kv-watch-old"] {
         load(guest, &store, Limits::default()).unwrap();

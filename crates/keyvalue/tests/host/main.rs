@@ -7,10 +7,10 @@ mod watch;
 
 use base::{Bound, Place};
 use engine::{Engines, Grants, Guest, Limits, Loading, Settings, Setup, Source, WasiSetup};
-use keyvalue::Store;
-use keyvalue::host::KeyValue;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use wharf_keyvalue::Store;
+use wharf_keyvalue::host::KeyValue;
 
 static ENGINES: LazyLock<Engines> =
     LazyLock::new(|| Engines::new(Settings { instances: 50, ..Settings::default() }));
@@ -28,29 +28,26 @@ fn load(name: &str, store: &Arc<dyn Store>, limits: Limits) -> base::Result<Arc<
         wasi: WasiSetup::default(),
         winch: false,
     };
-    let loading = Loading {
-        engines: &ENGINES,
-        cache: None,
-        link: &[<KeyValue as engine::Capability>::link],
-        served: <KeyValue as engine::Capability>::SERVED,
-    };
+    let plugins = &[engine::plugin::<KeyValue>()];
+    let loading = Loading { engines: &ENGINES, cache: None, plugins };
     Guest::load(setup, loading)
 }
 
 /// An empty store of its own.
 async fn memory(name: &str) -> Arc<dyn Store> {
     let place = Place {
+        base: "unused".into(),
         data: "unused".into(),
         app: "test".to_owned(),
         capability: "keyvalue",
         binding: name.to_owned(),
     };
-    base::backend::open(keyvalue::BACKENDS, "memory:", place).await.unwrap()
+    base::backend::open(wharf_keyvalue::BACKENDS, "memory:", place).await.unwrap()
 }
 
 async fn set(store: &Arc<dyn Store>, key: &str, value: &str) {
     let value = bytes::Bytes::copy_from_slice(value.as_bytes());
-    store.set(key, value, &keyvalue::WriteOptions::default()).await.unwrap();
+    store.set(key, value, &wharf_keyvalue::WriteOptions::default()).await.unwrap();
 }
 
 /// Waits until `key` has `value`.

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use base::{Error, Result};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use keyvalue::{
-    Changes, ListOptions, Offer, Page, Position, Store, Version, Versioned, WatchOptions,
-    WriteOptions,
-};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use wharf_keyvalue::{
+    Changes, ListOptions, Offer, Page, Position, Store, Version, Versioned, WatchOptions,
+    WriteOptions,
+};
 
 /// How one subscription goes.
 pub(crate) enum Watching {

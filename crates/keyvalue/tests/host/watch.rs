@@ -4,11 +4,11 @@ use super::stores::{Faulty, Watching};
 use super::{expect, load, memory, set};
 use base::{Error, Kind};
 use engine::{Limits, Stop};
-use keyvalue::trigger::Watcher;
-use keyvalue::{Store, WatchOptions, WriteOptions};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
+use wharf_keyvalue::trigger::Watcher;
+use wharf_keyvalue::{Store, WatchOptions, WriteOptions};
 
 type Running = tokio::task::JoinHandle<base::Result<()>>;
 
@@ -27,8 +27,7 @@ async fn start_with(
     let (stop, store) = (Stop::new(), Arc::clone(store));
     let stopped = stop.clone();
     let tasks = engine::Tasks::new();
-    let running =
-        tasks.spawn(async move { watcher.run(store, "test", options, stopped).await });
+    let running = tasks.spawn(async move { watcher.run(store, "test", options, stopped).await });
     // The subscription is the first thing that it does.
     tokio::time::sleep(Duration::from_millis(50)).await;
     (running, stop)
@@ -81,7 +80,8 @@ async fn a_guest_that_exports_no_watcher_is_none() {
 #[tokio::test]
 async fn only_what_was_asked_for_is_told_and_each_key_in_its_order() {
     let store = memory("order").await;
-    let options = WatchOptions { keys: vec!["in/a".into(), "in/b".into()], ..WatchOptions::prefix("in/") };
+    let options =
+        WatchOptions { keys: vec!["in/a".into(), "in/b".into()], ..WatchOptions::prefix("in/") };
     let running = start("kv-watch-draft2", &store, options).await;
     set(&store, "out", "x").await;
     set(&store, "in/c", "x").await;
