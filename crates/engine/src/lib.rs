@@ -3,6 +3,7 @@
 //! Everything that a guest can do to its host is bounded here: time by [`ticker`], memory and
 //! handles by [`Limits`], the share of the processor by [`background`].
 
+mod adapt;
 pub mod background;
 mod budget;
 mod cache;

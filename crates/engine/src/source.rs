@@ -127,27 +127,6 @@ impl Source {
         drop(scan.run(&self.bytes));
         scan.outline
     }
-
-    /// The component that a preview 1 command becomes with the published adapter.
-    ///
-    /// # Errors
-    /// `Invalid` when it does not fit the adapter.
-    pub fn adapt(&self) -> Result<Self> {
-        use wasi_preview1_component_adapter_provider as adapter;
-        let adapted = wit_component::ComponentEncoder::default()
-            .module(&self.bytes)
-            .and_then(|encoder| {
-                encoder.adapter(
-                    adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-                    adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
-                )
-            })
-            .and_then(|mut encoder| encoder.encode())
-            .map_err(|error| {
-                Error::invalid(format!("adapting `{}` to WASI 0.2: {error:#}", self.path.display()))
-            })?;
-        Self::new(&self.path, adapted)
-    }
 }
 
 #[derive(Default)]

@@ -32,11 +32,8 @@ async fn a_call_waits_for_its_place_and_one_too_many_is_turned_away() {
 
 #[tokio::test]
 async fn waiting_has_an_end() {
-    let limits = Limits {
-        concurrency: 1,
-        queue_timeout: Duration::from_millis(20),
-        ..Limits::default()
-    };
+    let limits =
+        Limits { concurrency: 1, queue_timeout: Duration::from_millis(20), ..Limits::default() };
     let guest = load("patience", "(local.get 0)", limits, None);
     let _first = guest.admit().await.unwrap();
     assert_eq!(guest.admit().await.unwrap_err().kind(), Kind::Exhausted);

@@ -32,7 +32,8 @@ async fn tables_stop_at_their_limit() {
 
 #[tokio::test]
 async fn deep_recursion_traps_and_the_next_call_works() {
-    let body = "(if (result i32) (local.get 0) (then (call $run (i32.const 1))) (else (i32.const 7)))";
+    let body =
+        "(if (result i32) (local.get 0) (then (call $run (i32.const 1))) (else (i32.const 7)))";
     let guest = load("deep", body, Limits::default(), None);
     let store = || guest.store(Deadline::after(LONG));
     let trap = run(guest.clone(), store(), 1).await.unwrap_err();
@@ -51,7 +52,8 @@ async fn a_loop_ends_at_its_deadline() {
 
 #[tokio::test]
 async fn a_deadline_that_is_put_off_gives_more_time() {
-    let count = "(loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (i32.const 5)";
+    let count =
+        "(loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (i32.const 5)";
     let guest = load("patient", count, Limits::default(), None);
     let deadline = Deadline::after(Duration::ZERO);
     let store = guest.store(deadline.clone());

@@ -7,7 +7,9 @@ mod cache;
 mod fairness;
 mod limits;
 
-use engine::{Cache, Ctx, Engines, Grants, Guest, Limits, Loading, Settings, Setup, Source, WasiSetup};
+use engine::{
+    Cache, Ctx, Engines, Grants, Guest, Limits, Loading, Settings, Setup, Source, WasiSetup,
+};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use wasmtime::Store;
