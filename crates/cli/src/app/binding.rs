@@ -1,0 +1,82 @@
+//! Which bindings are opened, and whether their backends do what the file requires.
+
+use super::{App, Open};
+use crate::capabilities::{self, Opened, ToOpen};
+use base::{Error, Place, Result};
+use deployment::{At, Binding, Component};
+use engine::Source;
+use keyvalue::Levels;
+use std::sync::Arc;
+
+/// Which bindings are opened: every one that the file names, and of the implicit ones those that
+/// some component imports the interfaces of. What nobody asked for makes no file and takes no lock.
+pub(super) fn needed(app: &deployment::App, bindings: &[Binding<ToOpen>]) -> Vec<bool> {
+    // A file that cannot be read has no imports, and is reported when it is loaded.
+    let outline = |component: &Component| {
+        Source::read(&component.source).map(|source| source.outline().imports).unwrap_or_default()
+    };
+    let imports: Vec<_> = app.components.iter().map(|one| (one, outline(one))).collect();
+    let asked = |binding: &Binding<ToOpen>| {
+        imports.iter().any(|(component, imports)| {
+            component.granted(binding.capability).contains(&binding.name)
+                && imports.iter().any(|import| capabilities::is_of(binding.capability, import))
+        })
+    };
+    let watched =
+        |binding: &Binding<ToOpen>| app.watches.iter().any(|watch| watch.binding == binding.name);
+    let needed = |binding| asked(binding) || watched(binding);
+    bindings.iter().map(|binding| binding.at.is_some() || needed(binding)).collect()
+}
+
+/// Opens a binding, or takes what an earlier file opened with the same settings.
+pub(super) async fn open(
+    binding: Binding<ToOpen>,
+    app: &deployment::App,
+    earlier: Option<&App>,
+) -> Result<Open, (Option<At>, Error)> {
+    if let Some(earlier) = earlier
+        && let Some(same) = earlier.bindings.iter().find(|open| binding.is_same(&open.of))
+        && earlier.plan.data == app.data
+        && earlier.plan.name == app.name
+    {
+        return Ok(same.clone());
+    }
+    let (opening, binding) = binding.split();
+    let place = Place {
+        base: binding.base.clone(),
+        data: app.data.clone(),
+        app: app.name.clone(),
+        capability: binding.capability,
+        binding: binding.name.clone(),
+    };
+    let context =
+        format!("{} binding `{}` ({})", binding.capability, binding.name, binding.backend);
+    let opened = opening.open(place).await.and_then(|opened| {
+        refuse_gaps(&opened, &binding)?;
+        Ok(opened)
+    });
+    match opened {
+        Ok(opened) => Ok(Open { of: Arc::new(binding), opened }),
+        Err(error) => Err((binding.at, error.context(context))),
+    }
+}
+
+/// What the file requires of a binding, against what its backend offers.
+fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
+    let Opened::KeyValue(store) = opened else { return Ok(()) };
+    let (needs, lowest) = (&binding.needs, Levels::LOWEST);
+    let gaps = store.offer().gaps(&Levels {
+        durability: needs.durability.unwrap_or(lowest.durability),
+        atomicity: needs.atomicity.unwrap_or(lowest.atomicity),
+        ttl: needs.ttl.unwrap_or(lowest.ttl),
+        list: needs.list.unwrap_or(lowest.list),
+        watch: needs.watch.unwrap_or(lowest.watch),
+        fence: needs.fence.unwrap_or(lowest.fence),
+        consistency: needs.consistency.unwrap_or(lowest.consistency),
+    });
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    let gaps: Vec<String> = gaps.iter().map(ToString::to_string).collect();
+    Err(Error::unsupported(format!("it lacks {}", gaps.join(", "))))
+}

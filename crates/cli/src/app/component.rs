@@ -1,0 +1,180 @@
+//! From a component's section to a loaded guest with its grants and limits.
+
+use super::{App, Loaded, Open, Purpose};
+use crate::capabilities::Opened;
+use crate::program::Program;
+use base::egress::Egress;
+use base::{Bound, Error, Result};
+use config::host::Config;
+use deployment::Component;
+use engine::{Grants, Limits, Output, Setup, Source, WasiSetup, Wasm};
+use http::client::{self, Client, Network};
+use http::hooks::Hooks;
+use http::host::Http;
+use http::incoming::{Handler, Reuse};
+use keyvalue::host::KeyValue;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use telemetry::host::Logging;
+use telemetry::{Filter, GuestOutput, Logger, Stream};
+
+/// Loads a component, or takes what an earlier file loaded from the same section and bytes.
+pub(super) fn load(
+    component: &Component,
+    open: &[Open],
+    program: &Program,
+    filter: &Filter,
+    purpose: Purpose,
+    earlier: Option<&App>,
+) -> Result<Loaded> {
+    let source = Source::read(&component.source)?;
+    let used: Vec<_> = open.iter().map(|open| Arc::clone(&open.of)).collect();
+    if let Some(same) = earlier.and_then(|earlier| earlier.guests.get(&component.name))
+        && same.of == *component
+        && same.bytes == source.bytes
+        && same.bindings.len() == used.len()
+        && same.bindings.iter().zip(&used).all(|(one, other)| Arc::ptr_eq(one, other))
+    {
+        return Ok(same.clone());
+    }
+    let bytes = Arc::clone(&source.bytes);
+    let source = match (source.wasm, purpose) {
+        (Wasm::Preview1, Purpose::Run) => source.adapt()?,
+        _ => source,
+    };
+    reject(&source)?;
+    let limits = limits(component);
+    let logger = logger(&component.name, &limits, filter);
+    let setup = Setup {
+        name: component.name.as_str().into(),
+        grants: grants(component, open, &logger, &limits, program.network()),
+        wasi: wasi(component, &logger, purpose),
+        winch: component.engine == deployment::Engine::Winch,
+        limits,
+        source,
+    };
+
+    let guest = program.load(setup)?;
+    if component.reuse.concurrent.is_some_and(|concurrent| concurrent > 1) {
+        return Err(Error::unsupported(format!(
+            "component `{}`: `reuse.concurrent` above 1 is not served",
+            component.name
+        ))
+        .with_hint("`reuse.requests` lets one instance answer several requests in turn"));
+    }
+    let reuse = component.reuse.requests.map(|requests| Reuse { requests });
+    let handler = Handler::new(Arc::clone(&guest), reuse).map_err(|error| {
+        Error::invalid(format!("component `{}`: its HTTP handler: {error:#}", component.name))
+    })?;
+    let handler = handler.map(Arc::new);
+    Ok(Loaded { guest, handler, of: component.clone(), bytes, bindings: used })
+}
+
+/// A core module given where a component is meant.
+pub(crate) fn reject(source: &Source) -> Result<()> {
+    let what = source.wasm.describe();
+    let error =
+        || Error::invalid(format!("`{}` is {what}, not a component", source.path.display()));
+    match source.wasm {
+        Wasm::Component { .. } => Ok(()),
+        Wasm::Preview1 => Err(error().with_hint(
+            "`wharf run` runs it; to serve HTTP, build a component: \
+             `cargo build --target wasm32-wasip2`",
+        )),
+        Wasm::Filter => Err(error().with_hint("a filter stands before a route, not behind")),
+        Wasm::Module => {
+            Err(error().with_hint("build a component: `cargo build --target wasm32-wasip2`"))
+        }
+    }
+}
+
+fn logger(name: &str, limits: &Limits, filter: &Filter) -> Logger {
+    let bounds = telemetry::Limits {
+        rate: limits.log_rate,
+        burst: limits.log_rate.saturating_mul(2),
+        ..telemetry::Limits::default()
+    };
+    Logger::new(name, filter.guest(name), bounds)
+}
+
+fn grants(
+    component: &Component,
+    open: &[Open],
+    logger: &Logger,
+    limits: &Limits,
+    network: &Arc<Network>,
+) -> Grants {
+    let granted = component.granted(<KeyValue as engine::Capability>::NAME);
+    let (mut stores, mut others, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for Open { of, opened } in open {
+        match opened {
+            Opened::KeyValue(store) if granted.contains(&of.name) => {
+                stores.push((of.name.clone(), Arc::clone(store)));
+            }
+            Opened::KeyValue(_) => others.push(of.name.clone()),
+            Opened::Config(source) => drop(sources.insert(of.name.as_str(), source)),
+        }
+    }
+    let mut grants = Grants::default();
+    grants.grant::<KeyValue>(Arc::new(Bound::new(stores, others)));
+    let from = component.granted(<Config as engine::Capability>::NAME).iter();
+    let from = from.filter_map(|name| Some(Arc::clone(sources.get(name.as_str())?))).collect();
+    let inline = component.config.iter().map(|(key, text)| (key.clone(), text.reveal().to_owned()));
+    grants.grant::<Config>(Arc::new(config::Layers::new(inline.collect(), from)));
+    grants.grant::<Logging>(Arc::new(logger.clone()));
+    let egress = Egress::new(component.egress.iter().cloned());
+    grants.grant::<Http>(Arc::new(hooks(network, egress, limits)));
+    grants
+}
+
+fn wasi(component: &Component, logger: &Logger, purpose: Purpose) -> WasiSetup {
+    let reveal =
+        |(name, text): (&String, &deployment::Text)| (name.clone(), text.reveal().to_owned());
+    let args = component.args.iter().map(|text| text.reveal().to_owned());
+    let output = |stream| {
+        let logger = logger.clone();
+        Output::To(Arc::new(move || Box::new(GuestOutput::new(logger.clone(), stream))))
+    };
+    WasiSetup {
+        environment: component.environment.iter().map(reveal).collect(),
+        arguments: std::iter::once(component.name.clone()).chain(args).collect(),
+        dirs: component.files.iter().map(dir).collect(),
+        egress: Egress::new(component.egress.iter().cloned()),
+        stdin: purpose == Purpose::Run,
+        stdout: if purpose == Purpose::Run { Output::Inherit } else { output(Stream::Stdout) },
+        stderr: if purpose == Purpose::Run { Output::Inherit } else { output(Stream::Stderr) },
+    }
+}
+
+fn dir(files: &deployment::Files) -> engine::Dir {
+    engine::Dir { host: files.host.clone(), guest: files.guest.clone(), writable: files.write }
+}
+
+/// The engine's limits, where the file says nothing else.
+pub(crate) fn limits(component: &Component) -> Limits {
+    let (mut limits, set) = (Limits::default(), &component.limits);
+    macro_rules! take {
+        ($($field:ident)*) => {$(
+            if let Some(value) = set.$field {
+                limits.$field = value;
+            }
+        )*};
+    }
+    take! {
+        memory tables table_elements instances stack handles hostcall_buffer hostcalls
+        hostcall_timeout request_timeout concurrency queue queue_timeout request_body
+        response_body header_size log_rate outbound
+    }
+    limits
+}
+
+/// HTTP out, under the component's own rules and limits.
+fn hooks(network: &Arc<Network>, egress: Egress, limits: &Limits) -> Hooks {
+    let settings = client::Settings {
+        requests: limits.outbound,
+        request_headers: limits.header_size,
+        response_headers: limits.header_size,
+        ..client::Settings::default()
+    };
+    Hooks::new(Client::new(Arc::clone(network), egress, settings))
+}
