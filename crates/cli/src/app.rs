@@ -112,7 +112,8 @@ impl App {
                 match component::load(component, &open, program, filter, purpose, earlier) {
                     Ok(loaded) => drop(guests.insert(component.name.clone(), loaded)),
                     Err(error) => {
-                        problems.add(component.source_at.as_ref().or(component.at.as_ref()), error)
+                        let at = component.source_at.as_ref().or(component.at.as_ref());
+                        problems.add(at, error);
                     }
                 }
             }

@@ -62,11 +62,8 @@ async fn run(
         gateway::admin::serve(admin, health, &tasks, stop.child())?;
     }
     let mut reload = reload;
-    loop {
-        match signals.next().await {
-            Asked::Reload => reload.reload().await,
-            Asked::Stop => break,
-        }
+    while let Asked::Reload = signals.next().await {
+        reload.reload().await;
     }
     console::say("Stopping: running requests are finished; a second signal ends at once");
     stop.now();
@@ -101,8 +98,11 @@ pub(crate) fn plan(
     Ok(deployment::read(&input, BINDINGS)?)
 }
 
+/// Environment variables and directories.
+type Grants = (Vec<(String, String)>, Vec<deployment::Files>);
+
 /// What the command line grants to guests.
-fn granted(granted: &Granted) -> Result<(Vec<(String, String)>, Vec<deployment::Files>), Failure> {
+fn granted(granted: &Granted) -> Result<Grants, Failure> {
     let environment = granted.env.iter().filter_map(|variable| match variable.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => Some((variable.clone(), program::variable(variable)?)),
