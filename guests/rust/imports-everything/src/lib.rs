@@ -11,7 +11,7 @@ use wasip2::http::types::{IncomingRequest, ResponseOutparam};
 use wasip2::random::{insecure, insecure_seed, random};
 use wasip2::sockets::instance_network::instance_network;
 use wasip2::sockets::ip_name_lookup::resolve_addresses;
-use wasip2::sockets::network::{IpAddressFamily, IpSocketAddress, Ipv4SocketAddress};
+use wasip2::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress};
 use wasip2::sockets::tcp_create_socket::create_tcp_socket;
 use wasip2::sockets::udp_create_socket::create_udp_socket;
 
@@ -85,7 +85,8 @@ fn sockets() -> String {
     let udp = create_udp_socket(IpAddressFamily::Ipv4)
         .and_then(|socket| socket.start_bind(&network, somewhere));
     let name = resolve_addresses(&network, "localhost").map(drop);
-    format!("tcp {tcp:?}, udp {udp:?}, name {name:?}")
+    let said = |outcome: Result<(), ErrorCode>| outcome.err().map_or("fine", |code| code.name());
+    format!("tcp {}, udp {}, name {}", said(tcp), said(udp), said(name))
 }
 
 wasip2::http::proxy::export!(Everything);

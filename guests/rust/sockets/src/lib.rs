@@ -47,7 +47,7 @@ impl Guest for Sockets {
 type Result<T> = std::result::Result<T, String>;
 
 fn code(code: ErrorCode) -> String {
-    kebab(&code)
+    code.name().to_owned()
 }
 
 fn address(target: &Target, name: &str) -> Result<SocketAddrV4> {
