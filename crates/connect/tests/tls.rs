@@ -1,4 +1,5 @@
 //! Certificates that change under a running server, and roots that decide whom a client trusts.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use base::Kind;
 use connect::tls::{self, ServerIdentity};
@@ -52,7 +53,7 @@ async fn shown(
     client.read_exact(&mut hello).await?;
     assert_eq!(&hello, b"hello");
     let state = client.get_ref().1;
-    let certificate = state.peer_certificates().unwrap()[0].clone().into_owned();
+    let certificate = state.peer_certificates().unwrap().first().unwrap().clone().into_owned();
     Ok((certificate, state.alpn_protocol().unwrap().to_vec()))
 }
 

@@ -190,7 +190,7 @@ impl Client {
         if size > settings.request_headers {
             return Err(Error::HttpRequestHeaderSectionSize(u32::try_from(size).ok()));
         }
-        let declared = target::declared_length(request.headers());
+        let declared = target::declared_length(request.headers())?;
         if let Some(length) = declared.filter(|length| *length > settings.request_body) {
             return Err(Error::HttpRequestBodySize(Some(length)));
         }
@@ -240,6 +240,7 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("egress", &dialer.egress)
             .field("free_requests", &self.0.requests.available_permits())
+            .field("places", &self.0.pool.places())
             .finish_non_exhaustive()
     }
 }

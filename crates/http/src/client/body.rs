@@ -91,6 +91,9 @@ impl Body {
         if self.received > self.limits.size {
             return self.fail(Error::HttpResponseBodySize(Some(self.received)));
         }
+        if self.limits.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return self.fail(Error::HttpResponseTimeout);
+        }
         if frame.is_trailers() || self.incoming.is_end_stream() {
             self.finish();
         }

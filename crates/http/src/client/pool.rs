@@ -101,14 +101,28 @@ impl Pool {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn origin(&self, key: &Key) -> Arc<Origin> {
-        let mut origins = self.origins();
-        if let Some(origin) = origins.get(key) {
+    fn origin(self: &Arc<Self>, key: &Key) -> Arc<Origin> {
+        if let Some(origin) = self.origins().get(key) {
             return Arc::clone(origin);
         }
-        let origin = Arc::new(Origin::new(key, self.dialer.settings.connections_per_host));
-        origins.insert(key.clone(), Arc::clone(&origin));
-        origin
+        self.sweep_later(&Handle::current());
+        let new = || Arc::new(Origin::new(key, self.dialer.settings.connections_per_host));
+        Arc::clone(self.origins().entry(key.clone()).or_insert_with(new))
+    }
+
+    /// Forgets a place that could not be reached, so that a guest which asks for ever new names
+    /// fills nothing.
+    fn forget(&self, key: &Key, origin: Arc<Origin>) {
+        let mut origins = self.origins();
+        let unused = origin.state().is_empty() && Arc::strong_count(&origin) == 2;
+        if unused && origins.get(key).is_some_and(|known| Arc::ptr_eq(known, &origin)) {
+            origins.remove(key);
+        }
+    }
+
+    /// How many places are known.
+    pub(super) fn places(&self) -> usize {
+        self.origins().len()
     }
 
     /// A connection for one request of `flow`: one that waits, a share, or a new one, by
@@ -120,28 +134,41 @@ impl Pool {
         deadline: Instant,
     ) -> Result<Lease, Error> {
         let origin = self.origin(key);
-        let lease = |link, reused| Lease {
-            link: Some(link),
-            flow: Arc::clone(flow),
-            pool: Arc::clone(self),
-            origin: Arc::clone(&origin),
-            reused,
-        };
+        let outcome = self.find_or_dial(&origin, key, deadline).await;
+        match outcome {
+            Ok((link, reused)) => {
+                let (flow, pool) = (Arc::clone(flow), Arc::clone(self));
+                Ok(Lease { link: Some(link), flow, pool, origin, reused })
+            }
+            Err(error) => {
+                self.forget(key, origin);
+                Err(error)
+            }
+        }
+    }
+
+    /// A way to `origin`, and whether it was there already.
+    async fn find_or_dial(
+        self: &Arc<Self>,
+        origin: &Origin,
+        key: &Key,
+        deadline: Instant,
+    ) -> Result<(Link, bool), Error> {
         if let Some(share) = origin.share() {
-            return Ok(lease(Link::Http2(share), true));
+            return Ok((Link::Http2(share), true));
         }
         let slot = timeout_at(deadline, Arc::clone(&origin.slots).acquire_owned()).await;
         let Ok(Ok(slot)) = slot else { return Err(Error::ConnectionLimitReached) };
         let idle_timeout = self.dialer.settings.idle_timeout;
         if let Some(connection) = origin.idle(idle_timeout) {
-            return Ok(lease(Link::Http1(connection, slot), true));
+            return Ok((Link::Http1(connection, slot), true));
         }
         let mut turn = None;
         if !origin.state().only_http1 {
             let waiting = timeout_at(deadline, origin.dialing.lock()).await;
             turn = Some(waiting.map_err(|_elapsed| Error::ConnectionTimeout)?);
             if let Some(share) = origin.share() {
-                return Ok(lease(Link::Http2(share), true));
+                return Ok((Link::Http2(share), true));
             }
         }
         if origin.state().only_http1 {
@@ -161,7 +188,7 @@ impl Pool {
             }
         };
         drop(turn);
-        Ok(lease(link, false))
+        Ok((link, false))
     }
 
     /// Keeps a connection for the next request, unless its socket is needed elsewhere.
@@ -229,13 +256,17 @@ impl Pool {
             state.shared.retain(|connection| !connection.is_closed());
             state.retain(|since| since.elapsed() < timeout);
             // Whoever else holds the origin is in the middle of a request.
-            !state.idle.is_empty() || !state.shared.is_empty() || Arc::strong_count(origin) > 1
+            !state.is_empty() || Arc::strong_count(origin) > 1
         });
         origins.is_empty()
     }
 }
 
 impl State {
+    fn is_empty(&self) -> bool {
+        self.idle.is_empty() && self.shared.is_empty()
+    }
+
     fn oldest(&self) -> Option<Instant> {
         let idle = self.idle.iter().map(|connection| connection.since);
         idle.chain(self.shared.iter().filter_map(Http2::idle_since)).min()

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::upload::Upload;
-use http_types::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE};
+use http_types::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE};
 use http_types::uri::{Authority, PathAndQuery, Scheme};
 use http_types::{HeaderMap, Method, Request, Uri, Version};
 
@@ -117,8 +117,14 @@ pub(super) fn section_size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
-/// The length that a message declares, if it declares one that can be read.
-pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    let length = headers.get(http_types::header::CONTENT_LENGTH)?.to_str().ok()?;
-    length.bytes().all(|b| b.is_ascii_digit()).then(|| length.parse().ok())?
+/// The length that a request declares.
+///
+/// # Errors
+/// More lengths than one, or one that is no number: two readers could read it differently.
+pub(super) fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, Error> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return Ok(None) };
+    let digits = length.as_bytes().iter().all(u8::is_ascii_digit) && lengths.next().is_none();
+    let length = length.to_str().ok().filter(|_| digits).and_then(|length| length.parse().ok());
+    length.map(Some).ok_or(Error::HttpRequestBodySize(None))
 }

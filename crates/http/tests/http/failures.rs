@@ -169,6 +169,28 @@ async fn silence_times_out_where_it_falls() {
 }
 
 #[tokio::test]
+async fn an_endless_answer_ends_with_the_time() {
+    let server = raw(|mut stream, _| async move {
+        read_head(&mut stream).await?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+        loop {
+            stream.write_all(&[0; 1024]).await?;
+        }
+    })
+    .await;
+    let options = Options { total_timeout: Some(SHORT), ..Options::default() };
+    let exchange = client().send(get(server.url("/")), options).await.unwrap();
+    let mut body = exchange.response.into_body();
+    let error = loop {
+        match body.frame().await.unwrap() {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, Error::HttpResponseTimeout);
+}
+
+#[tokio::test]
 async fn endless_timeouts_are_fine() {
     let server = http(|_| async { text("fine") }).await;
     let for_ever = Some(Duration::MAX);
@@ -233,6 +255,15 @@ async fn a_request_keeps_to_what_it_says() {
     assert!(matches!(error, Error::HttpRequestHeaderSectionSize(Some(_))), "{error:?}");
     let error = fetch(&client, post(server.url("/"), "123456")).await.unwrap_err();
     assert_eq!(error, Error::HttpRequestBodySize(Some(6)));
+
+    for lengths in [&["1", "2"][..], &["1", "1"], &["+1"], &["one"], &[""]] {
+        let mut request = post(server.url("/"), "x");
+        for length in lengths {
+            request.headers_mut().append("content-length", length.parse().unwrap());
+        }
+        let error = fetch(&client, request).await;
+        assert_eq!(error, Err(Error::HttpRequestBodySize(None)), "{lengths:?}");
+    }
 
     for (declared, parts) in [("4", ["12", "3"]), ("2", ["1", "23"])] {
         let (sender, body) = channel();

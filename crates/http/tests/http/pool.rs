@@ -242,6 +242,19 @@ async fn idle_connections_close_in_time() {
     eventually("it goes with its client", || open.load(Ordering::SeqCst) == 0).await;
 }
 
+#[tokio::test]
+async fn places_that_were_never_reached_are_forgotten() {
+    let server = http(|_| async { text("fine") }).await;
+    let client = client();
+    fetch(&client, get(server.url("/"))).await.unwrap();
+    for number in 0..100 {
+        let url = format!("http://number-{number}.test/");
+        assert!(fetch(&client, get(url)).await.is_err());
+    }
+    let shown = format!("{client:?}");
+    assert!(shown.contains("places: 1"), "{shown}");
+}
+
 /// Runs something on a runtime of its own, which is left running.
 fn elsewhere<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,

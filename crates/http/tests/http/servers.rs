@@ -207,15 +207,17 @@ pub(crate) fn post(url: impl AsRef<str>, body: &str) -> Request<UnsyncBoxBody<By
     Request::post(url.as_ref()).body(body).unwrap()
 }
 
+/// A part of a body, or why there is none.
+pub(crate) type Part = Result<Frame<Bytes>, Error>;
+
 /// A body that is written while it is being sent.
-pub(crate) fn channel() -> (mpsc::Sender<Result<Frame<Bytes>, Error>>, UnsyncBoxBody<Bytes, Error>)
-{
+pub(crate) fn channel() -> (mpsc::Sender<Part>, UnsyncBoxBody<Bytes, Error>) {
     let (sender, mut receiver) = mpsc::channel(1);
     let stream = futures::stream::poll_fn(move |cx| receiver.poll_recv(cx));
     (sender, StreamBody::new(stream).boxed_unsync())
 }
 
-pub(crate) fn data(text: &'static str) -> Result<Frame<Bytes>, Error> {
+pub(crate) fn data(text: &'static str) -> Part {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }
 
