@@ -4,6 +4,7 @@ use crate::forwarded::Peer;
 use crate::io::Patient;
 use crate::path::Shared;
 use engine::Stop;
+use futures::FutureExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -22,8 +23,9 @@ where
     let stream = TokioIo::new(Box::pin(Patient::new(stream, shared.settings.write_timeout)));
     let peer = Arc::new(peer);
     let service = service_fn(move |request| {
-        let answer = Arc::clone(&shared).serve(Arc::clone(&peer), request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        // In a box, because HTTP moves the future around and this one is large.
+        let answer = Box::pin(Arc::clone(&shared).serve(Arc::clone(&peer), request));
+        answer.map(Ok::<_, Infallible>)
     });
     let mut connection = pin!(builder.serve_connection(stream, service));
     let ended = tokio::select! {

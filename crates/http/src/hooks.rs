@@ -9,9 +9,13 @@ use http_types::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http_types::uri::Scheme;
 use http_types::{HeaderMap, Request, Response};
 use std::io;
+use std::sync::{Arc, LazyLock};
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::p3::bindings::http::types as p3;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
+    WasiHttpHooks,
+};
 
 /// How requests of one component go out. Cheap to clone: one for each instance.
 #[derive(Clone, Debug)]
@@ -111,7 +115,23 @@ async fn counted(
     calls.run("http", "send", call).await.map_err(|_told| failure)
 }
 
+/// Fields that belong to the connection and not to the message. One for all: it is asked for each
+/// field of each request.
+static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(is_forbidden));
+
+fn is_forbidden(name: &HeaderName) -> bool {
+    DEFAULT_FORBIDDEN_HEADERS.contains(name)
+}
+
 impl WasiHttpHooks for Hooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::clone(&FORBIDDEN)
+    }
+
     /// The client sets it, for the version of HTTP that is spoken.
     fn set_host_header(&mut self) -> bool {
         false

@@ -13,7 +13,7 @@ use http_types::Response;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Sleep, sleep_until};
@@ -108,7 +108,7 @@ pub(super) async fn wait(
     tasks: &Tasks,
 ) -> Result<Response<Answer>, Refused> {
     let mut running = true;
-    let first = std::future::poll_fn(|cx| {
+    let mut first = |cx: &mut Context<'_>| {
         if running && let Poll::Ready(done) = Pin::new(&mut call).poll(cx) {
             running = false;
             match done {
@@ -126,13 +126,20 @@ pub(super) async fn wait(
             // The guest dropped its out-parameter; its call goes on and will tell why.
             Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
         }
-    });
-    // The epoch ends a guest that computes; this ends one that waits.
-    let deadline = progress.deadline.instant() + SLACK;
-    let response = match tokio::time::timeout_at(deadline.into(), first).await {
-        Ok(first) => first?,
-        Err(_elapsed) => return Err(Refused::Deadline(None)),
     };
+    // The epoch ends a guest that computes; the timer ends one that waits. It is made when the
+    // first wait is: most answers are there at once.
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    let response = std::future::poll_fn(|cx| {
+        if let Poll::Ready(first) = first(cx) {
+            return Poll::Ready(first);
+        }
+        let timer = timer.get_or_insert_with(|| {
+            Box::pin(sleep_until((progress.deadline.instant() + SLACK).into()))
+        });
+        timer.as_mut().poll(cx).map(|()| Err(Refused::Deadline(None)))
+    })
+    .await?;
     progress.made();
     let (parts, body) = response.into_parts();
     let call = running.then_some(call);
@@ -146,7 +153,7 @@ pub(super) async fn wait(
         tasks: tasks.clone(),
         ready: None,
     };
-    answer.gather();
+    std::future::poll_fn(|cx| Poll::Ready(answer.gather(cx))).await;
     Ok(Response::from_parts(parts, answer))
 }
 
@@ -178,52 +185,48 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Takes a body that is already complete in one piece: its length is then known, and head and
-    /// body go out together.
-    fn gather(&mut self) {
-        if self.call.is_some() {
-            return;
-        }
-        let Some(body) = &mut self.body else { return };
-        let mut cx = Context::from_waker(Waker::noop());
+    /// Takes a body that is complete in one piece without a wait: its length is then known, and
+    /// head and body go out together.
+    fn gather(&mut self, cx: &mut Context<'_>) {
         let mut whole = Bytes::new();
-        loop {
-            match Pin::new(&mut *body).poll_frame(&mut cx) {
+        let mut driven = false;
+        while let Some(body) = &mut self.body {
+            match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) if whole.is_empty() && data.len() as u64 <= self.rest => whole = data,
-                    // More than one piece, or trailers: put back what was taken, in order.
-                    Ok(data) => return self.put_back(whole, Frame::data(data)),
-                    Err(other) => return self.put_back(whole, other),
-                },
-                Poll::Ready(None) => {
-                    self.body = None;
-                    self.progress.end_body();
-                    self.ready = Some(whole);
-                    return;
-                }
-                Poll::Ready(Some(Err(error))) => return self.put_back_error(whole, error),
-                Poll::Pending => {
-                    if !whole.is_empty() {
-                        self.unread(vec![Ok(Frame::data(whole))]);
+                    Ok(data) if whole.is_empty() && data.len() as u64 <= self.rest => {
+                        (whole, driven) = (data, false);
                     }
-                    return;
+                    // More than one piece, or trailers: put back what was taken, in order.
+                    Ok(data) => return self.put_back(whole, Ok(Frame::data(data))),
+                    Err(other) => return self.put_back(whole, Ok(other)),
+                },
+                Poll::Ready(Some(Err(error))) => return self.put_back(whole, Err(error)),
+                Poll::Ready(None) => {
+                    self.ready = Some(std::mem::take(&mut whole));
+                    self.end();
+                    // Most calls are over with their body. One that fails now is reported; its
+                    // answer is complete all the same.
+                    drop(self.drive(cx));
                 }
+                Poll::Pending if driven || self.call.is_none() => {
+                    return self.unread((!whole.is_empty()).then_some(Ok(Frame::data(whole))));
+                }
+                Poll::Pending => match self.drive(cx) {
+                    Ok(()) => driven = true,
+                    Err(error) => return self.put_back(whole, Err(error)),
+                },
             }
         }
     }
 
-    fn put_back(&mut self, first: Bytes, second: Frame<Bytes>) {
-        let first = (!first.is_empty()).then(|| Ok(Frame::data(first)));
-        self.unread(first.into_iter().chain([Ok(second)]).collect());
+    fn put_back(&mut self, first: Bytes, second: Result<Frame<Bytes>, Error>) {
+        let first = (!first.is_empty()).then_some(Ok(Frame::data(first)));
+        self.unread(first.into_iter().chain([second]));
     }
 
-    fn put_back_error(&mut self, first: Bytes, error: Error) {
-        let first = (!first.is_empty()).then(|| Ok(Frame::data(first)));
-        self.unread(first.into_iter().chain([Err(error)]).collect());
-    }
-
-    fn unread(&mut self, frames: Vec<Result<Frame<Bytes>, Error>>) {
-        if let Some(rest) = self.body.take() {
+    fn unread(&mut self, frames: impl IntoIterator<Item = Result<Frame<Bytes>, Error>>) {
+        let frames: Vec<_> = frames.into_iter().collect();
+        if let Some(rest) = self.body.take_if(|_| !frames.is_empty()) {
             self.body = Some(Unread { frames: frames.into_iter(), rest }.boxed_unsync());
         }
     }
