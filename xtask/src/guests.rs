@@ -4,6 +4,7 @@ mod keyed;
 mod rust;
 mod script;
 mod toolchain;
+mod tools;
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +30,7 @@ pub(crate) fn build(options: &Options) -> Result<()> {
     step("guests in Rust", || rust::build(options.cached_toolchain, None))?;
     if !options.rust_only {
         step("guests in C", c::build)?;
-        step("guests in Python, JavaScript and Go", script::build)?;
+        step("guests in Python and JavaScript", script::build)?;
     }
     Ok(())
 }

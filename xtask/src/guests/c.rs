@@ -22,7 +22,7 @@ pub(super) fn build() -> Result<()> {
         let Some(name) = folder.file_name().and_then(|name| name.to_str()) else { continue };
         let key = keyed::key(&["clang-22", &linkers.to_string_lossy()], &[&folder])?;
         let make = |place: &Path| compile(&folder, &linkers, place);
-        let file = keyed::kept(&format!("guests/{name}"), &key, make)?;
+        let file = keyed::file(&format!("guests/{name}"), &key, make)?;
         collect(&file, &places::guests(), name)?;
     }
     Ok(())

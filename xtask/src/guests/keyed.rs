@@ -41,26 +41,44 @@ fn feed_folder(hash: &mut Sha256, top: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The file or folder `NAME-KEY` of the cache, made first if it is not there.
+/// The file `NAME-KEY` of the cache, made first if it is not there.
 ///
-/// `make` fills a path beside it, which is renamed when all went well: what has the name is whole.
-pub(super) fn kept(
+/// `make` writes to a path beside it, which is renamed when all went well: what has the name is
+/// whole.
+pub(super) fn file(
     name: &str,
     key: &str,
     make: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
     let place = places::cache().join(format!("{name}-{key}"));
-    if place.exists() {
-        return Ok(place);
+    if !place.is_file() {
+        let part = places::cache().join(format!("{name}-{key}.part"));
+        fs::create_dir_all(part.parent().unwrap_or(&part))?;
+        make(&part)?;
+        fs::rename(&part, &place)?;
     }
-    let part = places::cache().join(format!("{name}-{key}.part"));
-    if part.is_dir() {
-        fs::remove_dir_all(&part)?;
-    }
-    if let Some(parent) = part.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    make(&part)?;
-    fs::rename(&part, &place)?;
     Ok(place)
 }
+
+/// The folder `NAME-KEY` of the cache, made first if it is not there.
+///
+/// It is made where it stays, because tools write their own place into their files. A file in it
+/// says that it is whole.
+pub(super) fn folder(
+    name: &str,
+    key: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let place = places::cache().join(format!("{name}-{key}"));
+    if !place.join(WHOLE).is_file() {
+        if place.exists() {
+            fs::remove_dir_all(&place)?;
+        }
+        fs::create_dir_all(&place)?;
+        make(&place)?;
+        fs::write(place.join(WHOLE), "")?;
+    }
+    Ok(place)
+}
+
+const WHOLE: &str = ".whole";

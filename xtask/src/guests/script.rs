@@ -5,9 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{collect, keyed};
+use super::{collect, keyed, tools};
 use crate::places;
-use crate::setup;
 use crate::steps::{run_quietly, step};
 
 /// Builds the guests in Python and JavaScript that changed since they were made.
@@ -25,7 +24,7 @@ fn one(
 ) -> Result<()> {
     let folder = places::root().join("guests").join(folder);
     let key = keyed::key(words, &[&folder, &wit()])?;
-    let file = keyed::kept(&format!("guests/{name}"), &key, |place| {
+    let file = keyed::file(&format!("guests/{name}"), &key, |place| {
         step(&format!("guest {name}"), || make(&folder, place))
     })?;
     collect(&file, &places::guests(), name)
@@ -40,15 +39,8 @@ const PYTHON: &str = "componentize-py==0.25.1";
 
 /// `app.py` with the world of a web program.
 fn python(folder: &Path, place: &Path) -> Result<()> {
-    setup::packages(&["python3", "python3-venv"])?;
-    let tools = keyed::kept("python", &keyed::key(&[PYTHON], &[])?, |place| {
-        run_quietly(Command::new("python3").args(["-m", "venv"]).arg(place))?;
-        let pip = place.join("bin/pip");
-        run_quietly(Command::new(pip).args(["install", "--quiet", PYTHON]))
-    })?;
-    // Not its script: that one names the place where the environment was before it was renamed.
-    let mut build = Command::new(tools.join("bin/python"));
-    build.args(["-c", "import componentize_py, sys; componentize_py.script()"]);
+    let tools = tools::python("python", PYTHON)?;
+    let mut build = Command::new(tools.join("componentize-py"));
     build.arg("-d").arg(wit()).args(["-w", "hello", "componentize", "app", "-o"]).arg(place);
     // What Python leaves beside the source would change the key of the next time.
     run_quietly(build.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(folder))
@@ -56,18 +48,17 @@ fn python(folder: &Path, place: &Path) -> Result<()> {
 
 /// `app.js` with the world of a web program.
 fn javascript(folder: &Path, place: &Path) -> Result<()> {
-    setup::packages(&["nodejs", "npm"])?;
     let lock = fs::read_to_string(folder.join("package-lock.json")).context("no lock of npm")?;
-    let tools = keyed::kept("npm", &keyed::key(&[&lock], &[])?, |place| {
-        fs::create_dir_all(place)?;
+    let tools = keyed::folder("npm", &keyed::key(&[&lock], &[])?, |place| {
         for file in ["package.json", "package-lock.json"] {
             fs::copy(folder.join(file), place.join(file))?;
         }
         // Not `npm ci`: it wants the optional binaries of every other platform in the lock.
         let install = ["install", "--silent", "--no-save", "--no-audit", "--no-fund"];
-        run_quietly(Command::new("npm").args(install).current_dir(place))
+        run_quietly(tools::node("npm")?.args(install).current_dir(place))
     })?;
-    let mut build = Command::new(tools.join("node_modules/.bin/jco"));
+    let jco = tools.join("node_modules/.bin/jco");
+    let mut build = tools::node(&jco.to_string_lossy())?;
     build.args(["componentize", "app.js", "--world-name", "hello", "--wit"]).arg(wit());
     run_quietly(build.arg("--out").arg(place).current_dir(folder))
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::keyed;
+use super::{keyed, tools};
 use crate::setup;
 use crate::steps::{self, cargo, command};
 
@@ -25,14 +25,14 @@ pub(super) fn compiler(targets: &[&str], cached: bool) -> Result<Option<PathBuf>
     if !cached && (installed(targets) || !asked && add(targets)) {
         return Ok(None);
     }
-    setup::packages(&["rustc-web", "rust-web-src", "nodejs", "npm"])?;
+    setup::packages(&["rustc-web", "rust-web-src"])?;
     ensure!(Path::new(SOURCES).exists(), "no sources of the standard library at {SOURCES}");
     let version = steps::read(&mut command(RUSTC, &["-vV"]))?;
     let linkers = linkers()?;
     let words = [&version, &linkers.to_string_lossy() as &str, LIBC, "1"];
     let key = keyed::key(&[&words[..], targets].concat(), &[])?;
     let make = |place: &Path| make(place, &version, &linkers, targets);
-    let toolchain = keyed::kept("rust-for-guests", &key, make)?;
+    let toolchain = keyed::folder("rust-for-guests", &key, make)?;
     Ok(Some(toolchain.join("bin/rustc")))
 }
 
@@ -103,9 +103,8 @@ fn make(place: &Path, version: &str, linkers: &Path, targets: &[&str]) -> Result
     }
     fs::remove_dir_all(&work)?;
 
-    // The wrapper finds the toolchain from its own place: it was written before the last rename.
     let wrapper = place.join("bin/rustc");
-    let script = format!("#!/bin/sh\nexec {RUSTC} --sysroot \"${{0%/bin/rustc}}\" \"$@\"\n");
+    let script = format!("#!/bin/sh\nexec {RUSTC} --sysroot '{}' \"$@\"\n", place.display());
     fs::write(&wrapper, script)?;
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
     Ok(())
@@ -130,19 +129,17 @@ fn standard_library(work: &Path, targets: &[&str]) -> Result<()> {
 
 /// Unpacks the start files and the C library of WASI; answers where.
 fn libc(work: &Path) -> Result<PathBuf> {
-    let run = |program: &str, arguments: &[&str]| {
-        steps::run_quietly(Command::new(program).args(arguments).current_dir(work))
-    };
-    run("npm", &["pack", "--silent", LIBC])?;
+    steps::run_quietly(tools::node("npm")?.args(["pack", "--silent", LIBC]).current_dir(work))?;
     let archive = fs::read_dir(work)?.filter_map(Result::ok).map(|entry| entry.path());
     let archive = archive.into_iter().find(|path| path.extension().is_some_and(|it| it == "tgz"));
     let archive = archive.context("npm pack left no archive")?;
-    run("tar", &["xzf", &archive.to_string_lossy(), "package/gen/llvm-resources.tar"])?;
+    let untar = |arguments: &[&str]| {
+        steps::run_quietly(Command::new("tar").args(arguments).current_dir(work))
+    };
+    let inside = "package/gen/llvm-resources.tar";
+    untar(&["xzf", &archive.to_string_lossy(), inside])?;
     let folder = "lib/wasm32-wasip1";
-    let files = LIBC_FILES.map(|file| format!("{folder}/{file}"));
-    let names = files.iter().map(String::as_str);
-    let arguments: Vec<&str> =
-        ["xf", "package/gen/llvm-resources.tar"].into_iter().chain(names).collect();
-    run("tar", &arguments)?;
+    let [command, reactor, library] = LIBC_FILES.map(|file| format!("{folder}/{file}"));
+    untar(&["xf", inside, &command, &reactor, &library])?;
     Ok(work.join(folder))
 }
