@@ -33,7 +33,9 @@ impl<C: ?Sized> Bound<C> {
             return Ok(found);
         }
         if self.others.iter().any(|other| other == name) {
-            return Err(Error::denied(format!("binding `{name}` is not granted to this component")));
+            return Err(Error::denied(format!(
+                "binding `{name}` is not granted to this component"
+            )));
         }
         let error = Error::not_found(format!("no binding is named `{name}`"));
         Err(match nearest(name, self.granted.keys().map(String::as_str)) {

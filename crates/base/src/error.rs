@@ -185,7 +185,8 @@ mod tests {
     #[test]
     fn an_error_shows_its_chain() {
         let inner = std::io::Error::other("disk full");
-        let error = Error::unavailable("writing `a.redb`").with_source(inner).context("binding `x`");
+        let error =
+            Error::unavailable("writing `a.redb`").with_source(inner).context("binding `x`");
         assert_eq!(error.to_string(), "binding `x`: writing `a.redb`: disk full");
         assert_eq!(error.kind(), Kind::Unavailable);
         assert!(error.kind().is_temporary());

@@ -2,10 +2,10 @@
 //!
 //! No WebAssembly and no network: a contract and its backends build on this crate alone.
 
-mod error;
 pub mod backend;
 mod bound;
 pub mod egress;
+mod error;
 mod mistake;
 mod nearest;
 pub mod offer;

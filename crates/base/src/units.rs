@@ -77,9 +77,9 @@ impl fmt::Display for Size {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Text("a size such as \"128MiB\"")).and_then(|text| {
-            text.parse().map_err(D::Error::custom)
-        })
+        deserializer
+            .deserialize_any(Text("a size such as \"128MiB\""))
+            .and_then(|text| text.parse().map_err(D::Error::custom))
     }
 }
 
@@ -108,7 +108,9 @@ pub fn show_duration(duration: Duration) -> String {
     DURATIONS
         .iter()
         .rev()
-        .find(|(_, factor)| nanos >= u128::from(*factor) && nanos.is_multiple_of(u128::from(*factor)))
+        .find(|(_, factor)| {
+            nanos >= u128::from(*factor) && nanos.is_multiple_of(u128::from(*factor))
+        })
         .map_or_else(|| "0s".to_owned(), |(unit, f)| format!("{}{unit}", nanos / u128::from(*f)))
 }
 

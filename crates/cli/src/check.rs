@@ -11,6 +11,7 @@ use crate::triggers::Triggers;
 use base::units::{Size, show_duration};
 use engine::Limits;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -107,14 +108,15 @@ fn json(app: &App, triggers: usize) -> Value {
     let components = app.plan.components.iter().filter_map(|component| {
         let guest = &app.guests.get(&component.name)?.guest;
         let imports = guest.imports().iter().filter(|import| !import.functions.is_empty());
-        let imports = imports.map(|import| json!({ "name": import.name, "functions": import.functions }));
+        let imports =
+            imports.map(|import| json!({ "name": import.name, "functions": import.functions }));
         Some(json!({
             "name": component.name,
             "source": component.source,
             "imports": imports.collect::<Vec<_>>(),
             "exports": guest.exports().into_iter().map(|export| export.name).collect::<Vec<_>>(),
             "egress": component.egress.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "limits": rows(&limits(component)).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+            "limits": rows(&limits(component)).into_iter().collect::<BTreeMap<_, _>>(),
         }))
     });
     let bindings = app.bindings.iter().map(|open| {
@@ -123,7 +125,7 @@ fn json(app: &App, triggers: usize) -> Value {
             "name": open.of.name,
             "backend": open.of.backend,
             "url": open.of.url,
-            "offer": offer(open).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+            "offer": offer(open).into_iter().collect::<BTreeMap<_, _>>(),
         })
     });
     json!({

@@ -45,10 +45,11 @@ impl Reload {
             (Arc::clone(&self.current), Arc::clone(self.program.engines().budget()));
         let name = self.app.plan.name.clone();
         Arc::new(move || {
+            let current = current.load(Relaxed);
             let text = serde_json::json!({
                 "status": "ok",
                 "app": name,
-                "file": if current.load(Relaxed) { "current" } else { "older: the new one is wrong" },
+                "file": if current { "current" } else { "older: the new one is wrong" },
                 "guest-memory": budget.used(),
             });
             (true, text.to_string())

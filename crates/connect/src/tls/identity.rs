@@ -65,7 +65,8 @@ impl ServerIdentity {
             let reloaded = tokio::task::spawn_blocking(move || identity.reload()).await;
             match reloaded {
                 Ok(Ok(true)) => {
-                    tracing::info!(certificate = %self.certificate.display(), "certificate reloaded");
+                    let certificate = self.certificate.display();
+                    tracing::info!(%certificate, "certificate reloaded");
                 }
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => {
