@@ -76,10 +76,14 @@ fn read(page: &Page) -> Markup {
         section aria-labelledby="read" {
             h2 id="read" { "Read" }
             @if page.posts.is_empty() {
-                p .empty { "Nobody has written here yet. Be the first!" }
-            }
-            ol .posts reversed {
-                @for (id, post) in &page.posts { (one(*id, post)) }
+                p .empty {
+                    @if page.newer { "There is nothing older." }
+                    @else { "Nobody has written here yet. Be the first!" }
+                }
+            } @else {
+                ol .posts reversed {
+                    @for (id, post) in &page.posts { (one(*id, post)) }
+                }
             }
             @if page.newer || page.older.is_some() {
                 nav aria-label="Pages" {
