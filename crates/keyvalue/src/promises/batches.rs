@@ -2,9 +2,9 @@
 
 use super::{PLAIN, Stage, keys, put, some, text};
 use crate::{Expect, ListOptions, Store, WriteOptions};
+use base::Kind;
 use base::offer::{Atomicity, List};
 use base::promise::{Kept, Promise, equal, holds, refused};
-use base::Kind;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 
 use super::{PLAIN, Stage, put, some};
 use crate::Store;
-use base::promise::{Kept, Promise, equal, refused};
 use base::Kind;
+use base::promise::{Kept, Promise, equal, refused};
 use bytes::Bytes;
 use std::sync::Arc;
 

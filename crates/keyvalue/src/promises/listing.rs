@@ -82,7 +82,8 @@ async fn pages_keep_to_the_limit(stage: Stage) -> Kept {
 
 async fn a_prefix_is_taken_literally(stage: Stage) -> Kept {
     let Some(store) = listing(&stage).await? else { return Ok(()) };
-    let names = ["a", "a*", "a*b", "a.", "a.b", "a/b", "ab", "a%", "a%b", "a_", "b", "ä", "aä", "A"];
+    let names =
+        ["a", "a*", "a*b", "a.", "a.b", "a/b", "ab", "a%", "a%b", "a_", "b", "ä", "aä", "A"];
     fill(&*store, names.map(str::to_owned)).await?;
     for prefix in ["", "a", "a*", "a.", "a/", "a%", "a_", "ä", "aä", "c", "?", "[a-b]", "a.b.c"] {
         let wanted: Vec<_> = names.iter().filter(|key| key.starts_with(prefix)).collect();
@@ -96,7 +97,8 @@ async fn a_range_has_either_end(stage: Stage) -> Kept {
     let Some(store) = listing(&stage).await? else { return Ok(()) };
     let names = ["a", "b", "ba", "bb", "c", "é"];
     fill(&*store, names.map(str::to_owned)).await?;
-    let ends = [None, Some(""), Some("a"), Some("b"), Some("bb"), Some("bz"), Some("é"), Some("😀")];
+    let ends =
+        [None, Some(""), Some("a"), Some("b"), Some("bb"), Some("bz"), Some("é"), Some("😀")];
     for start in ends {
         for end in ends {
             for prefix in ["", "b"] {
@@ -182,7 +184,8 @@ async fn foreign_cursors_do_no_harm(stage: Stage) -> Kept {
     let Some(store) = listing(&stage).await? else { return Ok(()) };
     fill(&*store, ["a", "b"].map(str::to_owned)).await?;
     let long = "x".repeat(100_000);
-    for cursor in ["", "0", "-1", "a", "\0", "\u{10ffff}", "{\"x\":1}", "18446744073709551616", &long]
+    for cursor in
+        ["", "0", "-1", "a", "\0", "\u{10ffff}", "{\"x\":1}", "18446744073709551616", &long]
     {
         let after = Some(Cursor(cursor.to_owned()));
         match store.list(&ListOptions { after, ..ListOptions::default() }).await {

@@ -72,8 +72,31 @@ async fn every_byte_comes_back(stage: Stage) -> Kept {
 async fn keys_are_told_apart_to_the_byte(stage: Stage) -> Kept {
     let store = stage.open().await?;
     let keys = [
-        "a", "A", " a", "a ", "a/b", "a//b", "/", "a.b", "a:b", "a*", "a?", "[a]", "a%2fb", "{a}",
-        "a\0b", "a\nb", "\u{e9}", "e\u{301}", "ключ", "鍵", "🔑", "..", "$x", "a>b", "null",
+        "a",
+        "A",
+        " a",
+        "a ",
+        "a/b",
+        "a//b",
+        "/",
+        "a.b",
+        "a:b",
+        "a*",
+        "a?",
+        "[a]",
+        "a%2fb",
+        "{a}",
+        "a\0b",
+        "a\nb",
+        "\u{e9}",
+        "e\u{301}",
+        "ключ",
+        "鍵",
+        "🔑",
+        "..",
+        "$x",
+        "a>b",
+        "null",
         "\u{10ffff}",
     ];
     for key in keys {

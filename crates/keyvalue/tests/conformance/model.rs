@@ -190,7 +190,9 @@ async fn run(open: &Open, calls: Vec<Call>) -> Result<(), String> {
                 model.gone();
             }
             call => {
-                one(&*store, &mut model, call).await.map_err(|wrong| format!("{shown}: {wrong}"))?
+                one(&*store, &mut model, call)
+                    .await
+                    .map_err(|wrong| format!("{shown}: {wrong}"))?;
             }
         }
         note_versions(&*store, &mut model)
@@ -202,8 +204,8 @@ async fn run(open: &Open, calls: Vec<Call>) -> Result<(), String> {
 
 /// Compares every key, and remembers its version.
 async fn note_versions(store: &dyn Store, model: &mut Model) -> Result<(), String> {
-    for key in 0..KEYS.len() {
-        let found = store.versioned(KEYS[key]).await.map_err(|error| error.to_string())?;
+    for (key, name) in KEYS.iter().enumerate() {
+        let found = store.versioned(name).await.map_err(|error| error.to_string())?;
         same(&found.as_ref().map(|found| &found.value), &model.live(key))?;
         let seen = model.versions.entry(key).or_default();
         if let Some(found) = found
@@ -250,29 +252,21 @@ async fn one(store: &dyn Store, model: &mut Model, call: Call) -> Result<(), Str
             model.put(key, value, ttl);
         }
         Call::Create(key, value) => {
-            let options = WriteOptions::expecting(Expect::Absent);
-            let done = effect(store.set(KEYS[key], value.clone(), &options).await)?;
-            same(&done, &model.live(key).is_none())?;
-            if done {
-                model.put(key, value, None);
-            }
+            let absent = model.live(key).is_none();
+            swap(store, model, key, value, (Expect::Absent, absent)).await?;
         }
         Call::Swap(key, value, ago) => {
-            let Some((version, holds)) = model.version(key, ago) else { return Ok(()) };
-            let options = WriteOptions::expecting(Expect::Version(version));
-            let done = effect(store.set(KEYS[key], value.clone(), &options).await)?;
-            same(&done, &holds)?;
-            if done {
-                model.put(key, value, None);
+            if let Some((version, holds)) = model.version(key, ago) {
+                swap(store, model, key, value, (Expect::Version(version), holds)).await?;
             }
         }
         Call::DeleteIf(key, ago) => {
-            let Some((version, holds)) = model.version(key, ago) else { return Ok(()) };
-            let options = WriteOptions::expecting(Expect::Version(version));
-            let done = effect(store.delete(KEYS[key], &options).await)?;
-            same(&done, &holds)?;
-            if done {
-                model.remove(key);
+            if let Some((version, holds)) = model.version(key, ago) {
+                let options = WriteOptions::expecting(Expect::Version(version));
+                same(&effect(store.delete(KEYS[key], &options).await)?, &holds)?;
+                if holds {
+                    model.remove(key);
+                }
             }
         }
         Call::SetMany(entries) => {
@@ -290,21 +284,39 @@ async fn one(store: &dyn Store, model: &mut Model, call: Call) -> Result<(), Str
             keys.into_iter().for_each(|key| model.remove(key));
         }
         Call::Increment(key, delta) => increment(store, model, key, delta).await?,
-        Call::List(options) => {
-            let mut found = Vec::new();
-            let mut page = store.list(&options).await.map_err(failed)?;
-            loop {
-                found.append(&mut page.keys);
-                let Some(after) = page.next else { break };
-                let options = ListOptions { after: Some(after), ..options.clone() };
-                page = store.list(&options).await.map_err(failed)?;
-            }
-            same(&found, &model.keys(&options))?;
-        }
+        Call::List(options) => list(store, model, &options).await?,
         Call::Turn(limit) => turn(store, model, limit).await?,
         Call::Wait(_) | Call::Reopen => {}
     }
     Ok(())
+}
+
+async fn swap(
+    store: &dyn Store,
+    model: &mut Model,
+    key: usize,
+    value: Bytes,
+    (expect, holds): (Expect, bool),
+) -> Result<(), String> {
+    let options = WriteOptions::expecting(expect);
+    same(&effect(store.set(KEYS[key], value.clone(), &options).await)?, &holds)?;
+    if holds {
+        model.put(key, value, None);
+    }
+    Ok(())
+}
+
+async fn list(store: &dyn Store, model: &Model, asked: &ListOptions) -> Result<(), String> {
+    let mut found = Vec::new();
+    let mut options = asked.clone();
+    loop {
+        let page = store.list(&options).await.map_err(|error| error.to_string())?;
+        found.extend(page.keys);
+        options.after = page.next;
+        if options.after.is_none() {
+            return same(&found, &model.keys(asked));
+        }
+    }
 }
 
 async fn increment(

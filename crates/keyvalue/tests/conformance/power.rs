@@ -113,7 +113,7 @@ async fn check(disk: &Disk, durability: Durability, progress: &[Progress]) -> Re
                 |value| String::from_utf8(value.to_vec()).unwrap_or_default(),
             );
             let number = text.split(' ').next().unwrap_or_default();
-            number.parse::<u64>().map_err(|_| format!("{key} is damaged"))
+            number.parse::<u64>().map_err(|wrong| format!("{key} is damaged: {wrong}"))
         };
         let counter = number(format!("{client}/n")).await?;
         let batch = number(format!("{client}/1")).await?;

@@ -105,7 +105,7 @@ async fn only_what_was_asked_for_is_told_and_each_key_in_its_order() {
 async fn a_guest_that_fails_is_tried_again_then_left_out_and_holds_up_nobody_else() {
     let store = memory("failing").await;
     let faulty = Faulty::new(&store, []);
-    let front: Arc<dyn Store> = faulty.clone();
+    let front: Arc<dyn Store> = Arc::<Faulty>::clone(&faulty);
     let running = start("kv-watch-draft2", &front, WatchOptions::default()).await;
     set(&store, "bad", "refuse").await;
     set(&store, "bad", "better").await;
@@ -121,7 +121,7 @@ async fn a_guest_that_fails_is_tried_again_then_left_out_and_holds_up_nobody_els
 async fn a_guest_that_hangs_is_ended_at_its_deadline() {
     let store = memory("hanging").await;
     let faulty = Faulty::new(&store, []);
-    let front: Arc<dyn Store> = faulty.clone();
+    let front: Arc<dyn Store> = Arc::<Faulty>::clone(&faulty);
     let limits = Limits { request_timeout: Duration::from_millis(100), ..Limits::default() };
     let running = start_with("kv-watch-draft", &front, WatchOptions::default(), limits).await;
     set(&store, "k", "hang").await;
@@ -135,7 +135,7 @@ async fn a_guest_that_hangs_is_ended_at_its_deadline() {
 async fn many_keys_are_told_at_once_and_stopping_finishes_what_has_begun() {
     let store = memory("stopping").await;
     let faulty = Faulty::new(&store, []);
-    let front: Arc<dyn Store> = faulty.clone();
+    let front: Arc<dyn Store> = Arc::<Faulty>::clone(&faulty);
     let running = start("kv-watch-draft2", &front, WatchOptions::default()).await;
     for number in 0..40 {
         set(&store, &format!("k{number}"), "slow").await;
@@ -159,7 +159,7 @@ async fn a_lost_subscription_goes_on_where_it_was() {
     let away = || Watching::Refused(Error::unavailable("on purpose"));
     let watching = [away(), Watching::Ends(1), away(), Watching::Stumbles(1), Watching::Ends(2)];
     let faulty = Faulty::new(&store, watching);
-    let front: Arc<dyn Store> = faulty.clone();
+    let front: Arc<dyn Store> = Arc::<Faulty>::clone(&faulty);
     let options = WatchOptions::prefix("in/");
     let running = start("kv-watch-draft2", &front, options).await;
     // The first subscription was refused; what is written before the second is missed.

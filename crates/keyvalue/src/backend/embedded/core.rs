@@ -35,8 +35,8 @@ pub(super) struct Core {
     /// Wakes the writer.
     pub(super) work: Condvar,
     /// Wakes callers that found the active layer full.
-    pub(super) room: Notify,
-    pub(super) full: AtomicBool,
+    room: Notify,
+    full: AtomicBool,
     incarnation: u64,
 }
 
@@ -55,6 +55,9 @@ pub(super) struct Front {
     /// Why the last commit failed. Nothing is written until one succeeds.
     pub(super) failed: Option<String>,
 }
+
+/// Hears when something is on the disk.
+type Committed = oneshot::Receiver<Result<()>>;
 
 /// Who waits for the active layer to be committed.
 #[derive(Default)]
@@ -131,7 +134,7 @@ impl Core {
     fn decide<T>(
         &self,
         decide: impl FnOnce(&mut Edit<'_>) -> Result<T>,
-    ) -> Result<(Result<T>, Option<oneshot::Receiver<Result<()>>>)> {
+    ) -> Result<(Result<T>, Option<Committed>)> {
         let mut edit = self.edit()?;
         let decided = decide(&mut edit);
         let mut front = edit.front;
@@ -161,6 +164,12 @@ impl Core {
         Ok(Edit { core: self, front, snapshot })
     }
 
+    /// Lets callers go on that found the active layer full.
+    pub(super) fn make_room(&self) {
+        self.full.store(false, Ordering::Release);
+        self.room.notify_waiters();
+    }
+
     /// An entry as readers see it, over or not.
     pub(super) fn find(&self, key: &str) -> Result<Option<Stored>> {
         if !self.is_strict()
@@ -188,7 +197,7 @@ impl Front {
     }
 
     /// Hears when everything decided so far is on the disk. `None`: it is.
-    fn committed(&mut self) -> Option<oneshot::Receiver<Result<()>>> {
+    fn committed(&mut self) -> Option<Committed> {
         if self.active.is_empty() && self.flushing.is_none() {
             return None;
         }

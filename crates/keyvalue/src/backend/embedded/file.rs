@@ -175,6 +175,9 @@ fn locked(name: &str) -> Error {
         .with_hint("stop the program that has it open, or set another `data` directory")
 }
 
+/// A row of [`ENTRIES`].
+type Row<'a> = (AccessGuard<'a, &'static [u8]>, AccessGuard<'a, &'static [u8]>);
+
 /// The store as of one commit. Reading takes no lock.
 pub(super) struct Snapshot {
     entries: ReadOnlyTable<&'static [u8], &'static [u8]>,
@@ -214,14 +217,14 @@ impl Snapshot {
         let (first, last) = bounds;
         let bounds = (first.map(str::as_bytes), last.map(str::as_bytes));
         let rows = self.entries.range::<&[u8]>(bounds).map_err(failed_read)?;
-        let key = move |row: Result<(AccessGuard<'_, &[u8]>, AccessGuard<'_, &[u8]>), _>| {
+        let in_prefix = move |row: &Result<Row<'_>, _>| match row {
+            Ok((key, _)) => key.value().starts_with(prefix.as_bytes()),
+            Err(_) => true,
+        };
+        let key = move |row: Result<Row<'_>, _>| {
             let (key, row) = row.map_err(failed_read)?;
             let (_, end, _) = split(row.value()).ok_or_else(damaged)?;
-            let key = str::from_utf8(key.value()).map_err(|_| damaged())?;
-            Ok((end > now).then(|| key.to_owned()))
-        };
-        let in_prefix = move |row: &Result<(AccessGuard<'_, &[u8]>, _), _>| {
-            row.as_ref().map_or(true, |(key, _)| key.value().starts_with(prefix.as_bytes()))
+            if end > now { text(key.value()).map(Some) } else { Ok(None) }
         };
         Ok(rows.take_while(in_prefix).map(key).filter_map(Result::transpose))
     }
@@ -239,7 +242,7 @@ impl Snapshot {
             .map(|row| {
                 let (row, _) = row.map_err(failed_read)?;
                 let (end, key) = row.value();
-                Ok((end, str::from_utf8(key).map_err(|_| damaged())?.to_owned()))
+                Ok((end, text(key)?))
             })
             .collect()
     }
@@ -321,6 +324,11 @@ fn split(row: &[u8]) -> Option<(u128, u64, &[u8])> {
 fn decode(row: &[u8]) -> Result<Stored> {
     let (version, expires, value) = split(row).ok_or_else(damaged)?;
     Ok(Stored { value: Bytes::copy_from_slice(value), version, expires })
+}
+
+/// A key as text, which every key is that was written here.
+fn text(key: &[u8]) -> Result<String> {
+    String::from_utf8(key.to_vec()).map_err(|error| damaged().with_source(error))
 }
 
 fn damaged() -> Error {

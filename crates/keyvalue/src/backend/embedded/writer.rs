@@ -94,9 +94,6 @@ impl Writer {
                 Next::Close => break,
             }
         }
-        self.core.hub.close();
-        self.core.snapshot.store(None);
-        drop(self.database);
     }
 
     /// Waits for work.
@@ -194,8 +191,7 @@ impl Writer {
                 }
             }
         }
-        self.core.full.store(false, Ordering::Release);
-        self.core.room.notify_waiters();
+        self.core.make_room();
     }
 
     fn write(&mut self, layer: &Layer) -> Result<()> {
@@ -229,6 +225,7 @@ impl Writer {
                 return Err(why);
             }
             front.failed = Some(why);
+            self.core.make_room();
             let waited = self.core.work.wait_timeout(front, PAUSE);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
             match self.reopen().and_then(|()| self.write(layer)) {
@@ -236,5 +233,20 @@ impl Writer {
                 Err(again) => error = again,
             }
         }
+    }
+}
+
+impl Drop for Writer {
+    /// Closes the store, also where this thread panicked: nobody is left waiting.
+    fn drop(&mut self) {
+        let mut front = lock(&self.core.front);
+        front.closing = true;
+        let pending = std::mem::take(&mut front.pending);
+        drop(front);
+        drop(pending);
+        self.core.make_room();
+        self.core.hub.close();
+        // Before the database, whose closing would fail its readers.
+        self.core.snapshot.store(None);
     }
 }
