@@ -19,6 +19,9 @@ pub(super) fn key(words: &[&str], folders: &[&Path]) -> Result<String> {
     Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// What tools leave in a folder: no part of what something is made from.
+const LEFT_BEHIND: [&str; 2] = ["__pycache__", "node_modules"];
+
 /// Each piece goes in with its length, so that no two lists of pieces look alike.
 fn feed(hash: &mut Sha256, bytes: &[u8]) {
     hash.update(bytes.len().to_le_bytes());
@@ -28,6 +31,7 @@ fn feed(hash: &mut Sha256, bytes: &[u8]) {
 fn feed_folder(hash: &mut Sha256, top: &Path, folder: &Path) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("no {}", folder.display()))?;
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.retain(|path| !LEFT_BEHIND.iter().any(|name| path.ends_with(name)));
     paths.sort();
     for path in paths {
         if path.is_dir() {
@@ -82,3 +86,29 @@ pub(super) fn folder(
 }
 
 const WHOLE: &str = ".whole";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_changes_with_names_and_contents_alone() {
+        let top = std::env::temp_dir().join(format!("xtask-keyed-{}", std::process::id()));
+        let folder = top.join("sources");
+        fs::create_dir_all(&folder).unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+        write("a", "one");
+        let first = key(&["word"], &[&folder]).unwrap();
+        fs::create_dir_all(folder.join("__pycache__")).unwrap();
+        write("__pycache__/a", "two");
+        write("a", "one");
+        assert_eq!(key(&["word"], &[&folder]).unwrap(), first);
+        assert_ne!(key(&["other"], &[&folder]).unwrap(), first);
+        write("a", "two");
+        assert_ne!(key(&["word"], &[&folder]).unwrap(), first);
+        fs::rename(folder.join("a"), folder.join("b")).unwrap();
+        write("b", "one");
+        assert_ne!(key(&["word"], &[&folder]).unwrap(), first);
+        fs::remove_dir_all(&top).unwrap();
+    }
+}
