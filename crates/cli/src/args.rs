@@ -71,8 +71,8 @@ pub(crate) struct Common {
     /// Where compiled code is kept.
     #[arg(long, value_name = "DIR", env = "WHARF_CACHE", value_hint = ValueHint::DirPath)]
     pub(crate) cache: Option<PathBuf>,
-    /// Keep no compiled code.
-    #[arg(long, conflicts_with = "cache")]
+    /// Keep no compiled code, wherever the variable says.
+    #[arg(long)]
     pub(crate) no_cache: bool,
 }
 

@@ -17,6 +17,14 @@ use std::time::Duration;
 
 /// Opens everything, serves nothing, and says what there is.
 pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let checked = open(args);
+    if let (Format::Json, Err(failure)) = (args.format, &checked) {
+        console::give(&format!("{:#}", json!({ "mistakes": failure.mistakes() })));
+    }
+    checked
+}
+
+fn open(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let granted = Granted { env: Vec::new(), dir: Vec::new(), wasi: Vec::new() };
     let plan = plan(&args.deployment, &[], &granted)?;
     let (filter, _telemetry) = program::start_log(&args.common, &plan.app.log)?;

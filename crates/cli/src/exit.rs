@@ -3,6 +3,7 @@
 use crate::console;
 use base::{Error, Kind};
 use deployment::Report;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
 /// The codes of `EX_*` in BSD's sysexits, as far as they are used.
@@ -27,11 +28,13 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failure {
     exit: Exit,
     text: String,
+    /// The mistakes of a deployment, each with its place.
+    mistakes: Option<Value>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into() }
+        Self { exit, text: text.into(), mistakes: None }
     }
 
     /// Several errors as one: the worst code, and every text.
@@ -39,7 +42,7 @@ impl Failure {
         let failures: Vec<Self> = errors.into_iter().map(Self::from).collect();
         let exit = failures.iter().map(|failure| failure.exit).max_by_key(|exit| *exit as u8);
         let texts: Vec<_> = failures.into_iter().map(|failure| failure.text).collect();
-        Self { exit: exit.unwrap_or(Exit::Bug), text: texts.join("\n") }
+        Self::new(exit.unwrap_or(Exit::Bug), texts.join("\n"))
     }
 
     /// Says what happened and gives the code.
@@ -50,6 +53,12 @@ impl Failure {
 
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The same for programs: a list of what is wrong.
+    pub(crate) fn mistakes(&self) -> Value {
+        let only = || json!([{ "severity": "mistake", "message": self.text }]);
+        self.mistakes.clone().unwrap_or_else(only)
     }
 }
 
@@ -75,6 +84,7 @@ impl From<Error> for Failure {
 
 impl From<Report> for Failure {
     fn from(report: Report) -> Self {
-        Self::new(Exit::Input, report.render(console::has_color()).trim_end().to_owned())
+        let text = report.render(console::has_color()).trim_end().to_owned();
+        Self { exit: Exit::Input, text, mistakes: Some(report.to_json()) }
     }
 }

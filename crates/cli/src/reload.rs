@@ -7,6 +7,7 @@ use crate::exit::Failure;
 use crate::program::Program;
 use crate::serve::{read, warn};
 use crate::triggers::Triggers;
+use engine::Tasks;
 use gateway::Server;
 use gateway::admin::Health;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) struct Reload {
     app: App,
     triggers: Triggers,
     server: Option<Server>,
+    /// Triggers of earlier files that finish their last calls.
+    old: Tasks,
     /// Whether the last file that was read is the one that runs.
     current: Arc<AtomicBool>,
 }
@@ -36,7 +39,7 @@ impl Reload {
         server: Option<Server>,
     ) -> Self {
         let current = Arc::new(AtomicBool::new(true));
-        Self { args, program, filter, app, triggers, server, current }
+        Self { args, program, filter, app, triggers, server, old: Tasks::new(), current }
     }
 
     /// What the health endpoint says.
@@ -85,10 +88,13 @@ impl Reload {
         }
         let old = std::mem::replace(&mut self.triggers, triggers);
         self.app = app;
-        let left = old.shut_down(Duration::from_secs(30)).await;
-        if left > 0 {
-            tracing::warn!(left, "calls of the old file's triggers were not finished in time");
-        }
+        // Beside everything else, so that a signal that comes now is heard.
+        self.old.spawn(async move {
+            let left = old.shut_down(Duration::from_secs(30)).await;
+            if left > 0 {
+                tracing::warn!(left, "calls of the old file's triggers were not finished in time");
+            }
+        });
         Ok(())
     }
 
@@ -101,8 +107,9 @@ impl Reload {
                 None => 0,
             }
         };
-        let (triggers, server) = futures::join!(triggers, server);
-        triggers + server
+        let old = self.old.drain(grace);
+        let (triggers, server, old) = futures::join!(triggers, server, old);
+        triggers + server + old
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) const COMPONENT: Keys = Keys {
             "config",
             "{ page-size = \"20\" }",
             "Settings that the component reads through \
-             `wasi:config`. They come before those of `config-from`.",
+             `wasi:config`. A source in `config-from` that has the same key covers it.",
         ),
         Key("environment", "{ RUST_LOG = \"info\" }", "Environment variables."),
         Key("args", "[\"--verbose\"]", "Arguments, after the program's name."),

@@ -62,17 +62,17 @@ impl Calls {
             let _permit = self.0.permits.acquire().await;
             call.await
         };
-        let outcome = match tokio::time::timeout_at(deadline.into(), limited).instrument(span).await
-        {
-            Ok(outcome) => outcome,
+        let counts = &self.0.counts;
+        match tokio::time::timeout_at(deadline.into(), limited).instrument(span).await {
+            Ok(outcome) => {
+                if outcome.is_ok() { &counts.ok } else { &counts.failed }.fetch_add(1, Relaxed);
+                outcome
+            }
             Err(_elapsed) => {
-                self.0.counts.timed_out.fetch_add(1, Relaxed);
+                counts.timed_out.fetch_add(1, Relaxed);
                 Err(Error::timeout(format!("{capability} {operation} took too long")))
             }
-        };
-        let counts = &self.0.counts;
-        if outcome.is_ok() { &counts.ok } else { &counts.failed }.fetch_add(1, Relaxed);
-        outcome
+        }
     }
 
     /// How the calls ended so far.

@@ -153,7 +153,11 @@ pub(super) async fn wait(
         tasks: tasks.clone(),
         ready: None,
     };
-    std::future::poll_fn(|cx| Poll::Ready(answer.gather(cx))).await;
+    std::future::poll_fn(|cx| {
+        answer.gather(cx);
+        Poll::Ready(())
+    })
+    .await;
     Ok(Response::from_parts(parts, answer))
 }
 
