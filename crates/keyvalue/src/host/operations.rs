@@ -209,8 +209,9 @@ fn number(value: &[u8]) -> Answer<i64> {
 }
 
 fn signed(number: u64) -> Answer<i64> {
-    i64::try_from(number)
-        .map_err(|_| Error::invalid(format!("{number} is too large: counters end at {}", i64::MAX)))
+    let too_large =
+        || Error::invalid(format!("{number} is too large: counters end at {}", i64::MAX));
+    i64::try_from(number).ok().ok_or_else(too_large)
 }
 
 /// The room that one answer with many parts has.

@@ -6,7 +6,7 @@ mod old;
 
 use super::{KeyValue, State};
 use crate::backend::memory::Memory;
-use crate::{Clock, Store};
+use crate::{Clock, Store, WriteOptions};
 use base::units::Size;
 use base::{Bound, Kind};
 use engine::{Calls, Failure, Request, View};
@@ -51,16 +51,16 @@ impl Instance {
     fn host(&mut self) -> View<'_, KeyValue> {
         View::new(&mut self.state, &mut self.table, &self.request, &self.calls)
     }
+}
 
-    /// What the store has, past all drafts.
-    async fn value(&self, key: &str) -> Option<Vec<u8>> {
-        self.store.get(key).await.unwrap().map(Vec::from)
-    }
+/// What the store has, past all drafts.
+async fn in_store(store: &Arc<dyn Store>, key: &str) -> Option<Vec<u8>> {
+    store.get(key).await.unwrap().map(Vec::from)
+}
 
-    async fn put(&self, key: &str, value: &str) {
-        let value = bytes::Bytes::copy_from_slice(value.as_bytes());
-        self.store.set(key, value, &Default::default()).await.unwrap();
-    }
+async fn put(store: &Arc<dyn Store>, key: &str, value: &str) {
+    let value = bytes::Bytes::copy_from_slice(value.as_bytes());
+    store.set(key, value, &WriteOptions::default()).await.unwrap();
 }
 
 /// A handle as a guest lends it.

@@ -1,7 +1,6 @@
 //! `wasi:keyvalue@0.2.0-draft`.
 
 use super::*;
-use crate::WriteOptions;
 use crate::host::Bucket;
 use crate::host::draft::bindings::wasi::keyvalue::store::{Error, Host as _, HostBucket as _};
 use crate::host::draft::bindings::wasi::keyvalue::{atomics, batch};
@@ -66,10 +65,10 @@ async fn a_forged_handle_ends_the_instance() {
     assert!(failure.is_err());
 }
 
-async fn fill(instance: &Instance, count: usize) -> Vec<String> {
+async fn fill(store: &Arc<dyn Store>, count: usize) -> Vec<String> {
     let keys: Vec<String> = (0..count).map(|number| format!("key-{number:05}")).collect();
     let entries = keys.iter().map(|key| (key.clone(), Bytes::new())).collect();
-    instance.store.set_many(entries, &WriteOptions::default()).await.unwrap();
+    store.set_many(entries, &WriteOptions::default()).await.unwrap();
     keys
 }
 
@@ -77,7 +76,7 @@ async fn fill(instance: &Instance, count: usize) -> Vec<String> {
 async fn a_listing_goes_on_at_its_cursor_as_often_as_asked() {
     let mut instance = Instance::new();
     let bucket = open(&mut instance, "");
-    let keys = fill(&instance, 2500).await;
+    let keys = fill(&instance.store, 2500).await;
     let mut host = instance.host();
     let (mut listed, mut cursor, mut again) = (Vec::new(), None, None);
     loop {
@@ -98,8 +97,8 @@ async fn a_listing_goes_on_at_its_cursor_as_often_as_asked() {
 async fn cursors_of_other_stores_and_other_instances_are_errors() {
     let (mut instance, mut other) = (Instance::new(), Instance::new());
     let (default, sessions) = (open(&mut instance, ""), open(&mut instance, "sessions"));
-    fill(&instance, 1001).await;
-    fill(&other, 1001).await;
+    fill(&instance.store, 1001).await;
+    fill(&other.store, 1001).await;
     let cursor = instance.host().list_keys(lend(&default), None).await.unwrap().cursor;
     assert!(cursor.is_some_and(|number| number < 1 << 53));
     assert_eq!(kind(instance.host().list_keys(sessions, cursor).await), Kind::Invalid);
@@ -119,7 +118,7 @@ async fn counters_stay_as_they_were_when_a_number_does_not_fit() {
     let bucket = open(&mut instance, "");
     let below = instance.store.increment("below", -10, &WriteOptions::default()).await;
     assert_eq!(below.unwrap(), -10);
-    instance.put("text", "seven").await;
+    put(&instance.store, "text", "seven").await;
     let mut host = instance.host();
     let mut add = async |key: &str, delta| host.increment(lend(&bucket), key.into(), delta).await;
     assert_eq!(add("n", 7).await.unwrap(), 7);
@@ -127,9 +126,9 @@ async fn counters_stay_as_they_were_when_a_number_does_not_fit() {
     assert_eq!(kind(add("n", i64::MAX as u64).await), Kind::Invalid);
     assert_eq!(kind(add("below", 3).await), Kind::Invalid);
     assert_eq!(kind(add("text", 1).await), Kind::Invalid);
-    assert_eq!(instance.value("n").await.unwrap(), b"7");
-    assert_eq!(instance.value("below").await.unwrap(), b"-10");
-    assert_eq!(instance.value("text").await.unwrap(), b"seven");
+    assert_eq!(in_store(&instance.store, "n").await.unwrap(), b"7");
+    assert_eq!(in_store(&instance.store, "below").await.unwrap(), b"-10");
+    assert_eq!(in_store(&instance.store, "text").await.unwrap(), b"seven");
     let sum = instance.host().increment(bucket, "below".to_owned(), 10).await;
     assert_eq!(sum.unwrap(), 0);
 }
@@ -157,7 +156,7 @@ async fn many_keys_are_answered_in_their_places() {
 async fn an_answer_with_many_values_has_a_limit() {
     let mut instance = Instance::with_memory(1000);
     let bucket = open(&mut instance, "");
-    instance.put("k", &"x".repeat(300)).await;
+    put(&instance.store, "k", &"x".repeat(300)).await;
     let mut host = instance.host();
     let three = host.get_many(lend(&bucket), vec!["k".to_owned(); 3]).await.unwrap();
     assert_eq!(three.len(), 3);

@@ -1,7 +1,6 @@
 //! `wasi:keyvalue@0.2.0-draft2`, where it differs from the draft before.
 
 use super::*;
-use crate::WriteOptions;
 use crate::host::draft2::bindings::wasi::keyvalue::atomics::{CasError, Host as _, HostCas};
 use crate::host::draft2::bindings::wasi::keyvalue::store::{Error, Host as _, HostBucket as _};
 use crate::host::{Bucket, Cas};
@@ -40,7 +39,7 @@ async fn a_swap_succeeds_when_nobody_wrote_since() {
     let present = cas(&mut instance, &bucket, "k").await;
     assert_eq!(current(&mut instance, &present).as_deref(), Some("one"));
     swap(&mut instance, present, "two").await.unwrap();
-    assert_eq!(instance.value("k").await.unwrap(), b"two");
+    assert_eq!(in_store(&instance.store, "k").await.unwrap(), b"two");
     assert!(instance.host().get(bucket, "k".to_owned()).await.unwrap().is_some());
 }
 
@@ -49,23 +48,23 @@ async fn a_swap_that_came_too_late_gives_a_fresh_handle() {
     let mut instance = Instance::new();
     let bucket = open(&mut instance, "");
     let late = cas(&mut instance, &bucket, "k").await;
-    instance.put("k", "theirs").await;
+    put(&instance.store, "k", "theirs").await;
     assert_eq!(current(&mut instance, &late), None, "a handle keeps what it saw");
     let fresh = fresh(swap(&mut instance, late, "mine").await);
-    assert_eq!(instance.value("k").await.unwrap(), b"theirs");
+    assert_eq!(in_store(&instance.store, "k").await.unwrap(), b"theirs");
     assert_eq!(current(&mut instance, &fresh).as_deref(), Some("theirs"));
     swap(&mut instance, fresh, "mine").await.unwrap();
-    assert_eq!(instance.value("k").await.unwrap(), b"mine");
+    assert_eq!(in_store(&instance.store, "k").await.unwrap(), b"mine");
 }
 
 #[tokio::test]
 async fn a_key_that_was_made_anew_is_not_the_one_that_was_seen() {
     let mut instance = Instance::new();
     let bucket = open(&mut instance, "");
-    instance.put("k", "same").await;
+    put(&instance.store, "k", "same").await;
     let seen = cas(&mut instance, &bucket, "k").await;
     instance.store.delete("k", &WriteOptions::default()).await.unwrap();
-    instance.put("k", "same").await;
+    put(&instance.store, "k", "same").await;
     let again = fresh(swap(&mut instance, seen, "mine").await);
     instance.store.delete("k", &WriteOptions::default()).await.unwrap();
     let gone = fresh(swap(&mut instance, again, "mine").await);
@@ -91,7 +90,7 @@ async fn a_swap_uses_its_handle_up_and_other_failures_are_the_stores() {
 async fn handles_hold_no_more_than_their_instance_may_have_the_host_keep() {
     let mut instance = Instance::with_memory(1000);
     let bucket = open(&mut instance, "");
-    instance.put("k", &"x".repeat(600)).await;
+    put(&instance.store, "k", &"x".repeat(600)).await;
     let first = cas(&mut instance, &bucket, "k").await;
     let second = instance.host().new(lend(&bucket), "k".to_owned()).await;
     assert_eq!(kind(second), Kind::Exhausted);
@@ -104,7 +103,7 @@ async fn counters_have_a_sign_and_cursors_are_text() {
     let mut instance = Instance::new();
     let bucket = open(&mut instance, "");
     for number in 0..1001 {
-        instance.put(&format!("{number:04}"), "").await;
+        put(&instance.store, &format!("{number:04}"), "").await;
     }
     let mut host = instance.host();
     assert_eq!(host.increment(lend(&bucket), "n".to_owned(), -3).await.unwrap(), -3);

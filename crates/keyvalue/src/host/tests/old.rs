@@ -1,7 +1,6 @@
 //! `wasi:keyvalue@0.2.0-draft` with values and errors as resources.
 
 use super::*;
-use crate::WriteOptions;
 use crate::host::old::bindings::wasi::keyvalue::types::{
     HostBucket as _, HostIncomingValue as _, HostOutgoingValue as _,
 };
@@ -88,7 +87,7 @@ async fn a_body_goes_in_and_out_as_a_stream() {
     let writer = instance.table.get_mut(&stream).unwrap();
     assert!(matches!(writer.check_write(), Err(StreamError::Closed)));
     assert!(matches!(writer.write(Bytes::from("!")), Err(StreamError::Closed)));
-    assert_eq!(instance.value("k").await.unwrap(), b"hello");
+    assert_eq!(in_store(&instance.store, "k").await.unwrap(), b"hello");
 
     let value = get(&mut instance, &bucket).await;
     let stream = instance.host().incoming_value_consume_async(value).unwrap().unwrap();
@@ -112,7 +111,7 @@ async fn a_value_has_one_body_and_is_not_stored_without() {
     assert!(trace(&mut instance, again).contains("has a body already"));
     // A stream to which nothing was written is an empty value.
     set(&mut instance, &bucket, &value).await.unwrap().unwrap();
-    assert_eq!(instance.value("k").await.unwrap(), b"");
+    assert_eq!(in_store(&instance.store, "k").await.unwrap(), b"");
 }
 
 #[tokio::test]
@@ -133,7 +132,7 @@ async fn a_stream_takes_as_much_as_the_largest_value() {
         let stored = set(&mut instance, &bucket, &value).await;
         assert_eq!(trace(&mut instance, stored), "a value takes at most 16MiB");
     }
-    assert_eq!(instance.value("k").await, None);
+    assert_eq!(in_store(&instance.store, "k").await, None);
 }
 
 #[tokio::test]
@@ -197,7 +196,7 @@ async fn every_key_is_listed_or_the_answer_is_an_error() {
     let listed = instance.host().keys(lend(&bucket)).await.unwrap();
     assert_eq!(listed.unwrap(), keys);
     for number in 0..100 {
-        instance.put(&format!("{number}{}", "x".repeat(1000)), "").await;
+        put(&instance.store, &format!("{number}{}", "x".repeat(1000)), "").await;
     }
     let listed = instance.host().keys(bucket).await;
     assert!(trace(&mut instance, listed).contains("the answer takes over 64KiB"));
@@ -209,7 +208,7 @@ async fn compare_and_swap_is_of_numbers_and_keeps_the_time_to_live() {
     let bucket = open(&mut instance);
     let ttl = WriteOptions::living(Duration::from_secs(10));
     instance.store.set("n", Bytes::from("5"), &ttl).await.unwrap();
-    instance.put("text", "five").await;
+    put(&instance.store, "text", "five").await;
     let mut host = instance.host();
     let mut cas = async |key: &str, old, new| {
         host.compare_and_swap(lend(&bucket), key.into(), old, new).await
@@ -222,10 +221,10 @@ async fn compare_and_swap_is_of_numbers_and_keeps_the_time_to_live() {
     let (text, large) = (cas("text", 5, 6).await, cas("n", 0, u64::MAX).await);
     assert_eq!(trace(&mut instance, text), "the value is no number");
     assert!(trace(&mut instance, large).contains("is too large"));
-    assert_eq!(instance.value("n").await.unwrap(), b"0");
-    assert_eq!(instance.value("absent").await, None);
+    assert_eq!(in_store(&instance.store, "n").await.unwrap(), b"0");
+    assert_eq!(in_store(&instance.store, "absent").await, None);
     instance.clock.advance(Duration::from_secs(10));
-    assert_eq!(instance.value("n").await, None);
+    assert_eq!(in_store(&instance.store, "n").await, None);
 }
 
 #[tokio::test]
@@ -234,7 +233,7 @@ async fn counters_are_those_of_the_other_drafts_and_errors_have_words() {
     let bucket = open(&mut instance);
     let sum = instance.host().increment(lend(&bucket), "n".to_owned(), 41).await.unwrap();
     assert_eq!(sum.unwrap(), 41);
-    assert_eq!(instance.value("n").await.unwrap(), b"41");
+    assert_eq!(in_store(&instance.store, "n").await.unwrap(), b"41");
     let refused = instance.host().increment(bucket, "n".to_owned(), u64::MAX).await;
     assert!(trace(&mut instance, refused).contains("is too large"));
     let unknown = instance.host().open_bucket("defualt".to_owned());
