@@ -50,8 +50,8 @@ fn builder(shared: &Shared) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(settings.max_head.max(8 << 10))
-        .max_headers(settings.max_headers)
-        .pipeline_flush(true);
+        // Never `pipeline_flush`: with it hyper bounds no write buffer and drops its own answers.
+        .max_headers(settings.max_headers);
     builder
         .http2()
         .timer(TokioTimer::new())
