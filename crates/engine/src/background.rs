@@ -50,6 +50,11 @@ impl<T: Send + 'static> Fair<T> {
         Self { guest, begun: Instant::now(), burnt: Duration::ZERO, stage }
     }
 
+    /// Whether the call goes on in the background, where it waits for its turn.
+    pub fn is_in_background(&self) -> bool {
+        matches!(self.stage, Stage::There { .. })
+    }
+
     /// Whether the call has burnt its share of the connection's thread.
     fn is_over_share(&self) -> bool {
         let share = if self.guest.heat().is_hot() { HOT_BURN } else { BURN };

@@ -122,10 +122,11 @@ impl WasiSetup {
             let egress = self.egress.clone();
             builder.allow_ip_name_lookup(true).allow_tcp(true).allow_udp(true);
             builder.socket_addr_check(move |address, reason| {
+                let any = address.ip().is_unspecified() && address.port() == 0;
                 let allowed = match reason {
-                    // An outgoing UDP socket is bound first; that alone reaches nobody.
-                    SocketAddrUse::UdpBind => address.ip().is_unspecified() && address.port() == 0,
-                    SocketAddrUse::TcpBind => false,
+                    // A socket is bound to any port before it connects; that alone reaches nobody.
+                    SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => any,
+                    SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
                     _ => names.allow(&egress, address),
                 };
                 Box::pin(std::future::ready(allowed))

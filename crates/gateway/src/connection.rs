@@ -20,7 +20,9 @@ where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let builder = builder(&shared);
-    let stream = TokioIo::new(Box::pin(Patient::new(stream, shared.settings.write_timeout)));
+    let settings = &shared.settings;
+    let stream = Patient::new(stream, settings.write_timeout, settings.header_timeout);
+    let stream = TokioIo::new(Box::pin(stream));
     let peer = Arc::new(peer);
     let service = service_fn(move |request| {
         // In a box, because HTTP moves the future around and this one is large.

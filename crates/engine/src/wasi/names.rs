@@ -7,7 +7,7 @@ use super::Wasi;
 use base::egress::Egress;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::{Accessor, HasData, Resource, ResourceTable};
 use wasmtime_wasi::p2::SocketError;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup as p2;
@@ -17,13 +17,16 @@ use wasmtime_wasi::sockets::{WasiSocketsCtx, WasiSocketsCtxView};
 use wasmtime_wasi_io::poll::DynPollable;
 use wasmtime_wasi_io::streams::Error as IoError;
 
-/// How many look-ups one instance may keep. A guest that asks for more forgets the oldest rules'
-/// worth of nothing: it is simply refused.
+/// How many addresses one instance may remember. What it looks up beyond that it cannot reach.
 const MOST: usize = 1024;
 
 /// The names that an instance looked up, by the addresses they had.
 #[derive(Default)]
-pub(super) struct Names(Mutex<HashMap<IpAddr, Vec<Arc<str>>>>);
+pub(super) struct Names {
+    of: Mutex<HashMap<IpAddr, Vec<Arc<str>>>>,
+    /// The name that each open look-up of 0.2 is about, by its handle.
+    asked: Mutex<HashMap<u32, Arc<str>>>,
+}
 
 impl Names {
     /// Whether a socket may reach `address`: by a rule on the address, or by one on a name that
@@ -33,13 +36,17 @@ impl Names {
         if egress.allows_address(None, None, ip, port) {
             return true;
         }
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         let names = names.get(&ip).map(Vec::as_slice).unwrap_or_default();
         names.iter().any(|name| egress.allows_address(None, Some(name), ip, port))
     }
 
+    fn asked(&self) -> MutexGuard<'_, HashMap<u32, Arc<str>>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remember(&self, name: &Arc<str>, address: IpAddr) {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         if names.len() < MOST {
             let known = names.entry(address.to_canonical()).or_default();
             if !known.contains(name) && known.len() < MOST {
@@ -106,29 +113,21 @@ impl p2::Host for Lookup<'_> {
         }
         let key: Arc<str> = name.as_str().into();
         let stream = p2::Host::resolve_addresses(&mut self.sockets(), network, name)?;
-        // The name travels with the handle: a child entry that goes when the stream goes.
-        self.table.push_child(LookedUp(key), &stream).map_err(SocketError::trap)?;
+        self.names.asked().insert(stream.rep(), key);
         Ok(stream)
     }
 }
-
-/// Which name a stream of addresses is of.
-struct LookedUp(Arc<str>);
 
 impl p2::HostResolveAddressStream for Lookup<'_> {
     fn resolve_next_address(
         &mut self,
         stream: Resource<p2::ResolveAddressStream>,
     ) -> Result<Option<IpAddress>, SocketError> {
-        let of = Resource::<p2::ResolveAddressStream>::new_borrow(stream.rep());
+        let name = self.names.asked().get(&stream.rep()).map(Arc::clone);
         let address =
             p2::HostResolveAddressStream::resolve_next_address(&mut self.sockets(), stream)?;
-        if let Some(address) = address {
-            let children = self.table.iter_children(&of).map_err(SocketError::trap)?;
-            let name = children.filter_map(|child| child.downcast_ref::<LookedUp>()).next();
-            if let Some(LookedUp(name)) = name {
-                self.names.remember(name, std_address(address));
-            }
+        if let (Some(address), Some(name)) = (address, name) {
+            self.names.remember(&name, std_address(address));
         }
         Ok(address)
     }
@@ -141,6 +140,7 @@ impl p2::HostResolveAddressStream for Lookup<'_> {
     }
 
     fn drop(&mut self, stream: Resource<p2::ResolveAddressStream>) -> wasmtime::Result<()> {
+        self.names.asked().remove(&stream.rep());
         p2::HostResolveAddressStream::drop(&mut self.sockets(), stream)
     }
 }

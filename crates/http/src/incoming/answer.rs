@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Sleep, sleep_until};
 use wasmtime_wasi_http::{Error, WasiBody};
@@ -23,6 +23,9 @@ type Call = Fair<wasmtime::Result<()>>;
 /// What the timers of the host wait beyond the deadline, so that a guest that computes is ended by
 /// its own epoch, with a backtrace.
 const SLACK: Duration = Duration::from_millis(20);
+
+/// The same for a call in the background, which has to wait for its turn to be ended.
+const TURN: Duration = Duration::from_secs(1);
 
 type Head = Result<Response<WasiBody>, String>;
 
@@ -108,8 +111,8 @@ pub(super) async fn wait(
     tasks: &Tasks,
 ) -> Result<Response<Answer>, Refused> {
     let mut running = true;
-    let mut first = |cx: &mut Context<'_>| {
-        if running && let Poll::Ready(done) = Pin::new(&mut call).poll(cx) {
+    let mut first = |call: &mut Call, cx: &mut Context<'_>| {
+        if running && let Poll::Ready(done) = Pin::new(&mut *call).poll(cx) {
             running = false;
             match done {
                 Some(Ok(())) => {}
@@ -131,13 +134,19 @@ pub(super) async fn wait(
     // first wait is: most answers are there at once.
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     let response = std::future::poll_fn(|cx| {
-        if let Poll::Ready(first) = first(cx) {
+        if let Poll::Ready(first) = first(&mut call, cx) {
             return Poll::Ready(first);
         }
         let timer = timer.get_or_insert_with(|| {
             Box::pin(sleep_until((progress.deadline.instant() + SLACK).into()))
         });
-        timer.as_mut().poll(cx).map(|()| Err(Refused::Deadline(None)))
+        ready!(timer.as_mut().poll(cx));
+        let last = progress.deadline.instant() + TURN;
+        if call.is_in_background() && Instant::now() < last {
+            timer.as_mut().reset(last.into());
+            return timer.as_mut().poll(cx).map(|()| Err(Refused::Deadline(None)));
+        }
+        Poll::Ready(Err(Refused::Deadline(None)))
     })
     .await?;
     progress.made();
