@@ -1,5 +1,8 @@
 //! What the tests of Wharf share.
 
 pub mod conformance;
+pub mod guests;
+pub mod program;
 
 pub use conformance::conformance;
+pub use guests::guest;

@@ -1,0 +1,59 @@
+//! The program as its users meet it: started, asked, reloaded, attacked and stopped.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod support;
+
+mod admin;
+mod bad_clients;
+mod bad_files;
+mod bad_requests;
+mod cache;
+mod config;
+mod echo;
+mod guestbook;
+mod hello;
+mod hostile;
+mod keyvalue;
+mod limits;
+mod logging;
+mod look;
+mod neighbours;
+mod outbound;
+mod reload;
+mod routes;
+mod run;
+mod shutdown;
+mod stream;
+mod timers;
+mod tls;
+mod watch;
+
+/// Every guest has a test here, or this does not compile.
+mod guests {
+    use super::bad_files::{exports_nothing, imports_unknown};
+    use super::config::config_reader;
+    use super::echo::{http_echo_p2, http_echo_p3};
+    use super::hello::{hello_c, hello_js, hello_p2, hello_p3, hello_python, imports_everything};
+    use super::hostile::{hostile_p2, hostile_p3};
+    use super::keyvalue::{kv_bench, kv_draft, kv_draft2, kv_old};
+    use super::logging;
+    use super::outbound::{http_proxy_p2, http_proxy_p3, sockets};
+    use super::run::{command_p1, command_p2, command_p3, exports};
+    use super::stream::{http_stream_p2, http_stream_p3};
+    use super::timers::{timer_p2, timer_p3};
+    use super::watch::{kv_watch_draft, kv_watch_draft2, kv_watch_old};
+
+    macro_rules! has_a_test {
+        ($guest:ident) => {
+            #[expect(unused_imports, reason = "it compiles only if there is such a test")]
+            use self::$guest as _;
+        };
+    }
+    testkit::foreach_guest!(has_a_test);
+}
