@@ -1,21 +1,33 @@
 //! The bodies of both directions.
 
+use crate::stall::{Bodies, Mark};
 use bytes::Bytes;
 use http::incoming::Answer;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use wasmtime_wasi_http::Error;
 
 /// The body of an answer: the guest's, or one of ours.
 pub(crate) enum Outgoing {
-    /// A guest's.
-    Guest(Answer),
+    /// A guest's, complete.
+    Whole(Answer),
+    /// A guest's, still being made and taken.
+    Flowing(Answer, Arc<Mark>),
     /// A short text of ours.
     Text(Option<Bytes>),
 }
 
 impl Outgoing {
+    /// A guest's answer on a connection with these bodies.
+    pub(crate) fn guest(answer: Answer, bodies: &Bodies) -> Self {
+        match answer.is_complete() {
+            true => Self::Whole(answer),
+            false => Self::Flowing(answer, bodies.watch()),
+        }
+    }
+
     pub(crate) fn text(text: impl Into<Bytes>) -> Self {
         let text = text.into();
         Self::Text((!text.is_empty()).then_some(text))
@@ -31,21 +43,30 @@ impl Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.get_mut() {
-            Self::Guest(answer) => Pin::new(answer).poll_frame(cx),
+            Self::Whole(answer) => Pin::new(answer).poll_frame(cx),
+            Self::Flowing(answer, mark) => {
+                let frame = Pin::new(answer).poll_frame(cx);
+                if frame.is_ready() {
+                    mark.given();
+                } else {
+                    mark.wanted();
+                }
+                frame
+            }
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Guest(answer) => answer.is_end_stream(),
+            Self::Whole(answer) | Self::Flowing(answer, _) => answer.is_end_stream(),
             Self::Text(text) => text.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Guest(answer) => answer.size_hint(),
+            Self::Whole(answer) | Self::Flowing(answer, _) => answer.size_hint(),
             Self::Text(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
             }

@@ -13,6 +13,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::interval;
+
+/// How often a connection looks for answers that nobody takes, at the most and at the least.
+const SOON: Duration = Duration::from_millis(250);
+const SELDOM: Duration = Duration::from_secs(15);
 
 /// Speaks HTTP/1.1 or HTTP/2 on `stream`, whichever the client begins with.
 pub(crate) async fn serve<S>(stream: S, peer: Peer, shared: Arc<Shared>, stop: Stop)
@@ -24,19 +29,29 @@ where
     let stream = Patient::new(stream, settings.write_timeout, settings.header_timeout);
     let stream = TokioIo::new(Box::pin(stream));
     let peer = Arc::new(peer);
+    let bodies = Arc::clone(&peer);
+    let write_timeout = settings.write_timeout;
     let service = service_fn(move |request| {
         // In a box, because HTTP moves the future around and this one is large.
         let answer = Box::pin(Arc::clone(&shared).serve(Arc::clone(&peer), request));
         answer.map(Ok::<_, Infallible>)
     });
     let mut connection = pin!(builder.serve_connection(stream, service));
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = stop.wait() => {
-            // Requests that were begun are answered; no further one is taken.
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut look = interval(write_timeout.div_f32(4.0).clamp(SOON, SELDOM));
+    let mut stopping = false;
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => break ended,
+            () = stop.wait(), if !stopping => {
+                // Requests that were begun are answered; no further one is taken.
+                connection.as_mut().graceful_shutdown();
+                stopping = true;
+            }
+            _ = look.tick() => if bodies.bodies.have_stalled(write_timeout) {
+                tracing::debug!("a connection ended whose client takes nothing");
+                return;
+            }
         }
     };
     if let Err(error) = ended {

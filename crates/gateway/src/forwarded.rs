@@ -2,6 +2,7 @@
 //!
 //! Only a trusted proxy may say who its client was; from anyone else the fields are replaced.
 
+use crate::stall::Bodies;
 use base::egress::Egress;
 use http_types::{HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
@@ -15,6 +16,8 @@ pub(crate) struct Peer {
     address: HeaderValue,
     proto: HeaderValue,
     trusted: bool,
+    /// The answers on this connection that are under way.
+    pub(crate) bodies: Bodies,
 }
 
 impl Peer {
@@ -25,6 +28,7 @@ impl Peer {
             address: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
             proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
             trusted: trusted.allows_address(None, None, address, port),
+            bodies: Bodies::default(),
         }
     }
 

@@ -14,6 +14,7 @@ mod path;
 mod routes;
 mod server;
 mod settings;
+mod stall;
 
 pub use listener::Bound;
 pub use routes::{Route, Routes, Target};

@@ -66,7 +66,7 @@ impl Shared {
         let request = request.map(|body| Incoming::new(body, limit));
         let of = engine::Request { id: Some(Arc::clone(id)) };
         match handler.handle(request, of, https, &self.tasks).await {
-            Ok(response) => Ok(response.map(Outgoing::Guest)),
+            Ok(response) => Ok(response.map(|answer| Outgoing::guest(answer, &peer.bodies))),
             Err(refused) => Err(Failure::refused(&refused, handler.guest().name(), id)),
         }
     }

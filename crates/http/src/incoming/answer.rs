@@ -198,6 +198,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Whether all of it is there, and the guest's call is over.
+    pub fn is_complete(&self) -> bool {
+        self.body.is_none() && self.call.is_none()
+    }
+
     /// Takes a body that is complete in one piece without a wait: its length is then known, and
     /// head and body go out together.
     fn gather(&mut self, cx: &mut Context<'_>) {
