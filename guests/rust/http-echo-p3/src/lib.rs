@@ -41,6 +41,10 @@ fn answer_headers(request: &Request) -> Fields {
         headers.append(name, value.as_bytes()).unwrap();
     }
     for (name, value) in request.get_headers().copy_all() {
+        // HTTP/1.1 has to say before the body which trailers follow it.
+        if name.eq_ignore_ascii_case("trailer") {
+            headers.append(&name, &value).unwrap();
+        }
         headers.append(&format!("x-echo-{name}"), &value).unwrap();
     }
     headers

@@ -23,8 +23,11 @@ impl Guest for Stream {
         let target = kit_p2::target(&request);
         let pause = target.number("ms", 10);
         let headers = Fields::new();
-        if target.path() == "/events" {
-            headers.append("content-type", b"text/event-stream").unwrap();
+        match target.path() {
+            "/events" => headers.append("content-type", b"text/event-stream").unwrap(),
+            // HTTP/1.1 has to say before the body which trailers follow it.
+            "/trailers" => headers.append("trailer", b"x-sum").unwrap(),
+            _ => {}
         }
         let response = OutgoingResponse::new(headers);
         let body = response.body().unwrap();

@@ -12,8 +12,11 @@ impl Guest for Stream {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let target = kit_p3::target(&request);
         let headers = Fields::new();
-        if target.path() == "/events" {
-            headers.append("content-type", b"text/event-stream").unwrap();
+        match target.path() {
+            "/events" => headers.append("content-type", b"text/event-stream").unwrap(),
+            // HTTP/1.1 has to say before the body which trailers follow it.
+            "/trailers" => headers.append("trailer", b"x-sum").unwrap(),
+            _ => {}
         }
         let (_, received) = wit_future::new(|| Ok(()));
         let (body, _) = Request::consume_body(request, received);
