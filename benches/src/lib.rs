@@ -1,1 +1,6 @@
-//! In-process benchmarks.
+//! In-process benchmarks, and the load that `cargo xtask bench http` puts on servers.
+
+pub mod guest;
+pub mod load;
+pub mod process;
+pub mod sample;

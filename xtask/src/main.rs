@@ -1,11 +1,13 @@
 //! The tasks of this repository, run as `cargo xtask TASK`.
 #![expect(clippy::print_stderr, reason = "a task tells its user what it does")]
 
+mod bench;
 mod ci;
 mod demo;
 mod guests;
 mod places;
 mod setup;
+mod soak;
 mod steps;
 mod tidy;
 
@@ -28,6 +30,11 @@ enum Task {
     Ci,
     /// Serve `examples/guestbook`, built for release.
     Demo(demo::Options),
+    /// Measure Wharf beside its peers, or its own parts.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// The long forms of tests: crashes, hostile neighbours.
+    Soak(soak::Options),
     /// Check sizes, first sentences, names and the arrows between crates.
     Tidy,
 }
@@ -49,6 +56,8 @@ fn run(task: Task) -> Result<()> {
         Task::Test => ci::test(),
         Task::Ci => ci::everything(),
         Task::Demo(options) => demo::show(&options),
+        Task::Bench(bench) => bench::run(&bench),
+        Task::Soak(options) => soak::campaigns(&options),
         Task::Tidy => tidy::check(),
     }
 }

@@ -1,0 +1,118 @@
+//! What the parts of a request cost, without sockets and without other processes.
+#![expect(clippy::print_stdout, reason = "the times are the result")]
+
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use engine::{Deadline, Guest, Source, Tasks};
+use http::incoming::{Handler, Reuse};
+use http_body_util::{BodyExt as _, Empty};
+use http_types::Request;
+use keyvalue::{Store, WriteOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use wharf_benches::guest::{load, memory, read};
+use wharf_benches::sample::{Times, time};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A component that calls `bucket.get` in a loop, so that nothing else is measured.
+const GET: &str = include_str!("../../guests/get.wat");
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn main() -> Result<()> {
+    let folder: PathBuf =
+        std::env::args_os().nth(1).context("the first argument is the folder of guests")?.into();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let store = runtime.block_on(memory())?;
+    let options = WriteOptions::default();
+    let key = store.set("key", Bytes::from_static(&[b'x'; 100]), &options);
+    runtime.block_on(key)?;
+    let hello = load(read(&folder, "hello-p2")?, &store)?;
+    show("a host call (key-value get of 100 bytes)", host_call(&runtime, &store)?);
+    show("an instance of hello-p2, made and dropped", instance(&runtime, &hello)?);
+    for (name, guest, requests) in [
+        ("a request to hello-p2, a fresh instance", "hello-p2", 1),
+        ("a request to hello-p2, an instance for 128", "hello-p2", 128),
+        ("a request to hello-p3, a fresh instance", "hello-p3", 1),
+        ("a request to hello-p3, an instance for 128", "hello-p3", 128),
+        ("a request to kv-bench, a get and a set", "kv-bench", 1),
+    ] {
+        show(name, request(&runtime, &folder, guest, requests, &store)?);
+    }
+    Ok(())
+}
+
+/// Wasmtime's errors are their own kind, and say where the guest was.
+fn trapped(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("{}", engine::describe(&error))
+}
+
+fn show(name: &str, times: Times) {
+    println!("{name:<48} {times}");
+}
+
+fn host_call(runtime: &Runtime, kept: &Arc<dyn Store>) -> Result<Times> {
+    let guest = load(Source::new(Path::new("get.wat"), wat::parse_str(GET)?)?, kept)?;
+    let mut store = guest.store(Deadline::after(DAY));
+    let get = runtime.block_on(async {
+        let instance = guest.pre().instantiate_async(&mut store).await.map_err(trapped)?;
+        let open = instance.get_typed_func::<(), (u32,)>(&mut store, "open").map_err(trapped)?;
+        match open.call_async(&mut store, ()).await.map_err(trapped)? {
+            (0,) => {
+                Ok(instance.get_typed_func::<(u32,), (u32,)>(&mut store, "get").map_err(trapped)?)
+            }
+            _ => bail!("the guest may not open its store"),
+        }
+    })?;
+    time(|calls| {
+        let (bytes,) = runtime.block_on(get.call_async(&mut store, (calls,))).map_err(trapped)?;
+        match bytes == calls * 100 {
+            true => Ok(()),
+            false => bail!("{calls} calls returned {bytes} bytes"),
+        }
+    })
+}
+
+fn instance(runtime: &Runtime, guest: &Arc<Guest>) -> Result<Times> {
+    time(|instances| {
+        runtime.block_on(async {
+            for _ in 0..instances {
+                let mut store = guest.store(Deadline::after(DAY));
+                guest.pre().instantiate_async(&mut store).await.map_err(trapped)?;
+            }
+            Ok(())
+        })
+    })
+}
+
+fn request(
+    runtime: &Runtime,
+    folder: &Path,
+    guest: &str,
+    requests: u32,
+    store: &Arc<dyn Store>,
+) -> Result<Times> {
+    let guest = load(read(folder, guest)?, store)?;
+    let handler = Handler::new(guest, Some(Reuse { requests })).map_err(trapped)?;
+    let handler = Arc::new(handler.context("the guest answers no HTTP")?);
+    let tasks = Tasks::new();
+    time(|requests| {
+        runtime.block_on(async {
+            for _ in 0..requests {
+                let request =
+                    Request::get("/").header("host", "localhost").body(Empty::<Bytes>::new())?;
+                let of = engine::Request::default();
+                let answer = handler.handle(request, of, false, &tasks).await;
+                let answer = answer.map_err(|refused| anyhow::anyhow!("{refused}"))?;
+                let body = answer.into_body().collect().await?.to_bytes();
+                if body != "Hello, world" {
+                    bail!("the guest answered {body:?}");
+                }
+            }
+            Ok(())
+        })
+    })
+}

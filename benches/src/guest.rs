@@ -1,0 +1,66 @@
+//! Guests on engines of their own, with key-value in memory and HTTP that reaches nobody.
+
+use anyhow::{Context as _, Result};
+use base::egress::Egress;
+use base::{Backend as _, Bound, Place};
+use engine::{
+    Engines, Grants, Guest, Limits, Loading, Settings, Setup, Source, WasiSetup, plugin,
+};
+use http::client::{self, Client, Network};
+use http::hooks::Hooks;
+use http::host::Http;
+use keyvalue::Store;
+use keyvalue::backend::memory::Memory;
+use keyvalue::host::KeyValue;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Loads a component.
+///
+/// # Errors
+/// When it cannot be read, compiled or linked.
+pub fn load(source: Source, store: &Arc<dyn Store>) -> Result<Arc<Guest>> {
+    let engines = Engines::new(Settings::default());
+    let mut grants = Grants::default();
+    let network = Arc::new(Network::new(1));
+    let client = Client::new(network, Egress::default(), client::Settings::default());
+    grants.grant::<Http>(Arc::new(Hooks::new(client)));
+    let bound = Bound::new([("default".to_owned(), Arc::clone(store))], []);
+    grants.grant::<KeyValue>(Arc::new(bound));
+    let setup = Setup {
+        name: "bench".into(),
+        source,
+        limits: Limits::default(),
+        grants,
+        wasi: WasiSetup::default(),
+        winch: false,
+    };
+    let plugins = &[plugin::<Http>(), plugin::<KeyValue>()];
+    let loading = Loading { engines: &engines, cache: None, plugins };
+    Ok(Guest::load(setup, loading)?)
+}
+
+/// One of the guests in `folder`.
+///
+/// # Errors
+/// When it is not there: `cargo xtask guests` builds it.
+pub fn read(folder: &Path, name: &str) -> Result<Source> {
+    let path = folder.join(name).with_extension("wasm");
+    Source::read(&path).with_context(|| format!("`cargo xtask guests` builds {name}"))
+}
+
+/// A key-value store in memory.
+///
+/// # Errors
+/// None that this store has.
+pub async fn memory() -> Result<Arc<dyn Store>> {
+    let place = Place {
+        base: std::env::temp_dir(),
+        data: std::env::temp_dir(),
+        app: "bench".to_owned(),
+        capability: "keyvalue",
+        binding: "default".to_owned(),
+    };
+    let memory: Memory = serde_json::from_str(r#"{ "url": "memory:" }"#)?;
+    Ok(memory.open(place).await?)
+}

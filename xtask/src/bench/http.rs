@@ -1,0 +1,102 @@
+//! `cargo xtask bench http`: every row in turn, in several rounds.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use super::cores::Cores;
+use super::report;
+use super::row::{Programs, ROWS, Row, find};
+use super::sample::{Rounds, measure};
+use super::{peer, start};
+use crate::steps::{cargo, run as run_command, step};
+use crate::{guests, places};
+
+/// How to measure.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// How often each row is measured. What is reported is the middle.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// How long each measurement is, after a second of load that does not count.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Write everything that was measured to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The `wasmtime` program to compare with.
+    #[arg(long, value_name = "PATH")]
+    wasmtime: Option<PathBuf>,
+    /// Measure only these rows.
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    only: Vec<String>,
+    /// Leave out how soon servers answer after their start.
+    #[arg(long)]
+    no_start: bool,
+}
+
+/// Builds what is measured and what measures it, with one command, so that both share one build
+/// of everything they have in common.
+pub(super) fn build() -> Result<()> {
+    step("release build", || {
+        run_command(&mut cargo(&["build", "--release", "-p", "wharf", "-p", "wharf-benches"]))
+    })
+}
+
+/// Measures the rows and prints the table.
+pub(super) fn run(options: &Options) -> Result<()> {
+    let rows: Vec<&Row> = match options.only.as_slice() {
+        [] => ROWS.iter().collect(),
+        names => names.iter().map(|name| find(name)).collect::<Result<_>>()?,
+    };
+    let cores = Cores::find()?;
+    guests::build(&guests::Options { rust_only: true, ..Default::default() })?;
+    build()?;
+    let release = places::target().join("release");
+    let needs_peer = !options.no_start || rows.iter().any(|row| row.is_wasmtime());
+    let programs = Programs {
+        hyper: release.join("bench-hyper"),
+        wharf: release.join("wharf"),
+        wasmtime: match needs_peer {
+            true => peer::wasmtime(options.wasmtime.as_deref())?,
+            false => PathBuf::new(),
+        },
+    };
+    let load = release.join("bench-load");
+    let mut measured: Vec<Rounds> =
+        rows.iter().map(|row| Rounds { row, samples: Vec::new() }).collect();
+    for round in 0..options.rounds {
+        // Each round begins with another row: what a machine does slowly over time, all feel.
+        let count = measured.len().max(1);
+        measured.rotate_left(usize::try_from(round)?.min(1) % count);
+        for Rounds { row, samples } in &mut measured {
+            let sample = measure(row, &programs, &load, cores, options.seconds.into())
+                .with_context(|| format!("row {}", row.name))?;
+            eprintln!("    round {} {}", round + 1, report::line(row.name, &sample));
+            samples.push(sample);
+        }
+    }
+    measured.sort_by_key(|rounds| ROWS.iter().position(|row| row.name == rounds.row.name));
+    let mut starts = Vec::new();
+    if !options.no_start {
+        for name in ["wharf-p2", "wasmtime-p2"] {
+            starts.extend(start::measure(name, &programs, cores)?);
+        }
+    }
+    report::print(&measured, &starts, cores);
+    if let Some(file) = &options.json {
+        let everything = json!({
+            "machine": report::machine(),
+            "rounds": options.rounds,
+            "seconds": options.seconds,
+            "rows": measured.iter().map(Rounds::json).collect::<Vec<_>>(),
+            "starts": starts.iter().map(start::Starts::json).collect::<Vec<_>>(),
+            "goals": report::goals(&measured, &starts),
+        });
+        fs::write(file, serde_json::to_string_pretty(&everything)? + "\n")
+            .with_context(|| format!("failed to write {}", file.display()))?;
+    }
+    Ok(())
+}

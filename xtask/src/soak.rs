@@ -1,0 +1,29 @@
+//! The long forms of tests that `cargo xtask test` runs in a short one.
+use anyhow::Result;
+
+use crate::steps::{cargo, run, step};
+
+/// How long and how often.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// How often a writing host is killed.
+    #[arg(long, default_value_t = 50)]
+    crashes: u32,
+    /// For how many seconds a good component is served beside hostile ones.
+    #[arg(long, default_value_t = 120)]
+    seconds: u32,
+}
+
+/// Runs every campaign, to its end.
+pub(crate) fn campaigns(options: &Options) -> Result<()> {
+    step("a writing host is killed", || {
+        let test = ["test", "--package", "wharf-keyvalue", "--test", "conformance", "--", "crash"];
+        run(cargo(&test).env("WHARF_CRASH_ROUNDS", options.crashes.to_string()))
+    })?;
+    step("a good component beside hostile ones", || {
+        let test = ["test", "--release", "--package", "wharf", "--test", "integration"];
+        let only = ["--", "neighbours", "--nocapture"];
+        let arguments: Vec<&str> = test.into_iter().chain(only).collect();
+        run(cargo(&arguments).env("WHARF_SOAK_SECONDS", options.seconds.to_string()))
+    })
+}
