@@ -1,5 +1,12 @@
 //! What the engine promises its guests' neighbours.
 
+#![expect(
+    clippy::clone_on_ref_ptr,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "in tests a panic is the finding, and no shutdown waits for a task"
+)]
+
 extern crate wharf_engine as engine;
 
 mod admission;
