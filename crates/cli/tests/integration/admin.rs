@@ -8,9 +8,9 @@ use testkit::program::Signal;
 
 const HEALTH: &str = "/.well-known/wharf/health";
 
-/// An address that was free a moment ago.
+/// An address that was free a moment ago. No other test's server is at this one.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap()
 }
 
 fn file(admin: SocketAddr, more: &str) -> String {

@@ -16,6 +16,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("a signed length", "content-length: +0\r\n\r\n"),
     ("a length in hexadecimal", "content-length: 0x0\r\n\r\n"),
     ("an endless length", "content-length: 99999999999999999999999\r\n\r\n"),
+    ("two hosts", "host: y\r\ncontent-length: 0\r\n\r\n"),
     ("chunks, but not last", "transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n"),
     ("an unknown coding", "transfer-encoding: xchunked\r\n\r\n0\r\n\r\n"),
     ("a hidden coding", "transfer-encoding : chunked\r\n\r\n0\r\n\r\n"),

@@ -148,7 +148,8 @@ fn the_usual_place_is_in_the_home_directory() {
 fn what_takes_longer_than_a_second_is_announced() {
     let folder = folder();
     folder.guest("hello-python");
-    let slow = folder.run(&["check", "--no-cache", "hello-python.wasm"]);
+    let mut command = folder.wharf(&["check", "--no-cache", "hello-python.wasm"]);
+    let slow = testkit::program::run(&mut command, "");
     assert_eq!(slow.code, Some(0), "{}", slow.errors);
     let line = slow.errors.lines().next().unwrap();
     assert!(line.starts_with("Compiling hello-python (") && line.ends_with(" MB) …"), "{line}");

@@ -10,6 +10,7 @@ use hyper::body::Frame;
 promises!([
     bodies_come_back,
     trailers_come_back_over_http2,
+    trailers_that_are_declared_come_back_over_http1,
     an_answer_may_begin_before_the_request_ends,
     the_guest_learns_what_was_asked,
     nobody_can_forge_who_the_client_is,
@@ -58,6 +59,13 @@ fn trailers_come_back_over_http2(guest: &str) {
     let wharf = serve(guest);
     let answer = trailers(Connection::http2(wharf.address).unwrap());
     assert_eq!(answer.text(), "body");
+    assert_eq!(answer.trailers.get("x-sum").unwrap(), "4");
+}
+
+fn trailers_that_are_declared_come_back_over_http1(guest: &str) {
+    let wharf = serve(guest);
+    let answer = trailers(Connection::http1(wharf.address).unwrap());
+    assert_eq!((answer.text().as_str(), answer.header("trailer")), ("body", "x-sum"));
     assert_eq!(answer.trailers.get("x-sum").unwrap(), "4");
 }
 

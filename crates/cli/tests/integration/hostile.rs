@@ -12,6 +12,7 @@ promises!([
     a_body_that_is_too_long_is_cut_off,
     a_body_that_is_too_short_is_no_whole_answer,
     a_trap_is_logged_with_names,
+    a_loop_is_logged_with_names,
 ] of hostile_p2, hostile_p3);
 
 fn harmed(guest: &str, timeout: &str) -> Served {
@@ -140,6 +141,13 @@ fn a_trap_is_logged_with_names(guest: &str) {
     assert!(line.contains("unreachable") && !line.contains("tokio"), "{line}");
     let line = logged(&wharf, "/recurse");
     assert!(line.contains("dive") && line.contains("call stack exhausted"), "{line}");
+}
+
+fn a_loop_is_logged_with_names(guest: &str) {
+    let wharf = harmed(guest, "1s");
+    let line = logged(&wharf, "/loop");
+    assert!(line.contains("component=web") && line.contains("did not answer in time"), "{line}");
+    assert!(line.contains(&guest.replace('-', "_")), "{line}");
 }
 
 #[test]

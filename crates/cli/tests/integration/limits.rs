@@ -38,7 +38,7 @@ fn beyond_concurrency_and_queue_is_503_at_once() {
 
 #[test]
 fn a_call_waits_for_a_place_before_it_is_turned_away() {
-    let limits = "concurrency = 1, queue = 1, queue-timeout = '3s', request-timeout = '5m'";
+    let limits = "concurrency = 1, queue = 1, queue-timeout = '6s', request-timeout = '5m'";
     let wharf = limited("hostile-p3", limits);
     let place = occupy(&wharf);
     // One waits, and any more are turned away at once.

@@ -176,8 +176,9 @@ fn a_redirect_is_handed_back_and_not_followed(guest: &str) {
 }
 
 fn failures_have_their_names(guest: &str) {
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let proxy = proxy(guest, r#""127.0.0.1", "*.test""#);
+    // No other test listens at this address.
+    let gone = TcpListener::bind("127.0.0.3:0").unwrap().local_addr().unwrap();
+    let proxy = proxy(guest, r#""127.0.0.0/8", "*.test""#);
     assert_eq!(refused(&proxy, &format!("http://{gone}/")), "connection-refused");
     assert_eq!(refused(&proxy, "http://nobody.test/"), "dns-error");
     let nonsense = says("nonsense\r\n\r\n".to_owned());

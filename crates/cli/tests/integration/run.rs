@@ -1,9 +1,9 @@
 //! Commands and exported functions, run to their end.
 
-use crate::support::{Folder, promises};
+use crate::support::{Folder, promises, run};
 use std::fs;
 use std::time::{Duration, Instant};
-use testkit::program::{Ended, run};
+use testkit::program::Ended;
 
 promises!([
     arguments_arrive_as_they_are,

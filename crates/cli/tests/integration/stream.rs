@@ -1,6 +1,6 @@
 //! Long answers: as they are written, as fast as they are read, no longer than anybody reads.
 
-use crate::support::client::{Connection, get, pieces, request};
+use crate::support::client::{Connection, get, pieces, request, with};
 use crate::support::{Served, deploy, eventually, pause, promises, serve};
 use bytes::Bytes;
 use hyper::body::Frame;
@@ -71,9 +71,11 @@ fn events_arrive_while_the_guest_writes(guest: &str) {
 
 fn trailers_follow_a_body(guest: &str) {
     let wharf = serve(guest);
-    let answer = Connection::http2(wharf.address).unwrap().send(get("/trailers")).unwrap();
-    assert_eq!(answer.text(), "body");
-    assert_eq!(answer.trailers.get("x-sum").unwrap(), "4");
+    for mut connection in both(&wharf) {
+        let answer = connection.send(with(get("/trailers"), "te", "trailers")).unwrap();
+        assert_eq!(answer.text(), "body");
+        assert_eq!(answer.trailers.get("x-sum").unwrap(), "4");
+    }
 }
 
 fn a_long_upload_is_read_as_it_comes(guest: &str) {

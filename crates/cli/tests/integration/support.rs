@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use testkit::program::{Ended, PATIENCE, Program, run};
+use testkit::program::{self, Ended, PATIENCE, Program};
 
 /// Makes a test of each promise for each guest: `mod GUEST { #[test] fn PROMISE() … }`, which
 /// calls the function `PROMISE` beside it with the guest's name.
@@ -94,6 +94,14 @@ impl Folder {
         let command = self.wharf(&args);
         Served::start(self, command)
     }
+}
+
+/// Runs a command to its end. Whether it had to compile first is not what it is asked.
+pub(crate) fn run(command: &mut Command, input: &str) -> Ended {
+    let mut ended = program::run(command, input);
+    ended.errors =
+        ended.errors.split_inclusive('\n').filter(|line| !line.starts_with("Compiling ")).collect();
+    ended
 }
 
 /// A running `wharf serve`.

@@ -46,8 +46,7 @@ fn secure() -> (Served, CertificateDer<'static>) {
 #[test]
 fn alpn_chooses_the_version() {
     let (wharf, certificate) = secure();
-    let line = format!("Serving HTTPS on https://{}/", wharf.address);
-    assert_eq!(wharf.program.errors().first(), Some(&line));
+    wharf.program.wait_for(&format!("Serving HTTPS on https://{}/", wharf.address));
     for (alpn, version) in [
         (&["h2", "http/1.1"][..], http_types::Version::HTTP_2),
         (&["http/1.1"], http_types::Version::HTTP_11),

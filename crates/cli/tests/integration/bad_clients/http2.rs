@@ -1,9 +1,9 @@
 //! What only HTTP/2 clients can do.
 
-use super::{WITHIN, impatient};
+use super::{WITHIN, impatient, serves};
 use crate::support::client::{Connection, beside, get, wait};
 use crate::support::raw::Raw;
-use crate::support::{Served, serve};
+use crate::support::{Served, eventually, serve};
 use h2::Reason;
 use http_types::Request;
 use std::time::Duration;
@@ -87,6 +87,29 @@ fn empty_frames_pings_and_settings_do_no_harm() {
         let grown = wharf.program.memory().saturating_sub(before);
         assert!(grown < 32 << 20, "it holds {grown} bytes more, ended: {ended}");
         assert_eq!(wharf.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_client_that_grants_no_window_is_dropped() {
+    for guest in ["http-stream-p2", "http-stream-p3"] {
+        let wharf = impatient(guest);
+        let answer = wait(async {
+            let stream = TcpStream::connect(wharf.address).await.unwrap();
+            let mut builder = h2::client::Builder::new();
+            let shake = builder.initial_window_size(0).handshake::<_, bytes::Bytes>(stream);
+            let (client, connection) = shake.await.unwrap();
+            drop(beside(connection));
+            let mut client = client.ready().await.unwrap();
+            let request = Request::get("http://x/bytes?n=100000000").body(()).unwrap();
+            let (answer, _) = client.send_request(request, true).unwrap();
+            (answer.await.unwrap(), client)
+        });
+        eventually("the guest runs", || {
+            wharf.try_get("/bytes?n=3").is_ok_and(|it| it.status == 503).then_some(())
+        });
+        serves(&wharf);
+        drop(answer);
     }
 }
 

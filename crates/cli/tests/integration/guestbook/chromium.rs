@@ -18,6 +18,8 @@ pub(super) struct Page {
     events: Receiver<Value>,
     session: Value,
     last: u64,
+    /// Pages that were loaded, and not yet waited for.
+    loads: u32,
     /// They end with the page.
     _program: Program,
     _folder: Folder,
@@ -76,6 +78,7 @@ impl Page {
             events: received,
             session: Value::Null,
             last: 0,
+            loads: 0,
             _program: program,
             _folder: folder,
         };
@@ -100,10 +103,11 @@ impl Page {
         answer["result"].take()
     }
 
-    fn wait(&self, what: &str, found: impl Fn(&Value) -> bool) -> Value {
+    fn wait(&mut self, what: &str, found: impl Fn(&Value) -> bool) -> Value {
         loop {
             let value = self.events.recv_timeout(PATIENCE);
             let value = value.unwrap_or_else(|error| panic!("{what}: the browser: {error}"));
+            self.loads += u32::from(value["method"] == "Page.loadEventFired");
             if found(&value) {
                 return value;
             }
@@ -111,8 +115,11 @@ impl Page {
     }
 
     /// Waits until the next page is loaded.
-    pub(super) fn loaded(&self) {
-        self.wait("loading", |value| value["method"] == "Page.loadEventFired");
+    pub(super) fn loaded(&mut self) {
+        if self.loads == 0 {
+            self.wait("loading", |value| value["method"] == "Page.loadEventFired");
+        }
+        self.loads -= 1;
     }
 
     pub(super) fn go_to(&mut self, url: &str) {
