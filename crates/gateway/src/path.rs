@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use engine::Tasks;
 use http::incoming::{Handler, Refused};
 use http_body::Body as _;
-use http_types::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use http_types::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http_types::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,9 +31,10 @@ impl Shared {
         let begun = Instant::now();
         let (id, id_field) = id::assign(request.headers_mut());
         let log = self.settings.access_log.then(|| Line::new(&request, &id));
+        let version = request.version();
         let mut response = match self.answer(&peer, request, &id).await {
             Ok(response) => response,
-            Err(failure) => failure.response(),
+            Err(failure) => failure.response(version),
         };
         response.headers_mut().entry(id::REQUEST_ID).or_insert(id_field);
         if let Some(line) = log {
@@ -145,13 +146,17 @@ impl Failure {
         failure
     }
 
-    fn response(self) -> Response<Outgoing> {
+    fn response(self, version: Version) -> Response<Outgoing> {
         let mut response = Response::new(Outgoing::text(format!("{}\n", self.text)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if self.retry {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // What follows a request that two servers may read differently is not believed.
+        if self.status == StatusCode::BAD_REQUEST && version < Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

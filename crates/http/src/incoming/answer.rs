@@ -110,7 +110,7 @@ pub(super) async fn wait(
     limit: u64,
     tasks: &Tasks,
 ) -> Result<Response<Answer>, Refused> {
-    let mut running = true;
+    let (mut running, mut open) = (true, true);
     let mut first = |call: &mut Call, cx: &mut Context<'_>| {
         if running && let Poll::Ready(done) = Pin::new(&mut *call).poll(cx) {
             running = false;
@@ -122,13 +122,16 @@ pub(super) async fn wait(
                 None => return Poll::Ready(Err(Refused::NoAnswer)),
             }
         }
-        match Pin::new(&mut head).poll(cx) {
-            Poll::Ready(Ok(Ok(response))) => Poll::Ready(Ok(response)),
-            Poll::Ready(Ok(Err(code))) => Poll::Ready(Err(Refused::Code(code))),
-            Poll::Ready(Err(_)) if !running => Poll::Ready(Err(Refused::NoAnswer)),
-            // The guest dropped its out-parameter; its call goes on and will tell why.
-            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+        if open {
+            match Pin::new(&mut head).poll(cx) {
+                Poll::Ready(Ok(Ok(response))) => return Poll::Ready(Ok(response)),
+                Poll::Ready(Ok(Err(code))) => return Poll::Ready(Err(Refused::Code(code))),
+                // The guest dropped its out-parameter; its call goes on and will tell why.
+                Poll::Ready(Err(_)) => open = false,
+                Poll::Pending => {}
+            }
         }
+        if open || running { Poll::Pending } else { Poll::Ready(Err(Refused::NoAnswer)) }
     };
     // The epoch ends a guest that computes; the timer ends one that waits. It is made when the
     // first wait is: most answers are there at once.
