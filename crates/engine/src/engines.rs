@@ -145,7 +145,7 @@ fn config(kind: Kind, stack: usize, settings: &Settings) -> Config {
         .wasm_threads(false)
         .concurrency_support(kind != Kind::Plain)
         .strategy(if kind == Kind::Winch { Strategy::Winch } else { Strategy::Cranelift })
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(kind, settings)));
     if kind == Kind::Winch {
         config.wasm_tail_call(false).wasm_relaxed_simd(false);
     } else {
@@ -155,14 +155,17 @@ fn config(kind: Kind, stack: usize, settings: &Settings) -> Config {
 }
 
 /// Slots are address space, not memory: what bounds memory is the guests' own limits.
-fn pool(settings: &Settings) -> PoolingAllocationConfig {
+fn pool(kind: Kind, settings: &Settings) -> PoolingAllocationConfig {
     let instances = settings.instances;
+    // Each stack is a system call at the start. One call at a time needs one; calls that overlap
+    // need one for each that waits.
+    let stacks = if kind == Kind::Concurrent { 2 } else { 1 };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(4))
         .total_memories(instances.saturating_mul(2))
         .total_tables(instances.saturating_mul(4))
-        .total_stacks(instances.saturating_mul(2))
+        .total_stacks(instances.saturating_mul(stacks))
         .total_gc_heaps(instances)
         .max_core_instances_per_component(64)
         .max_memories_per_component(64)
