@@ -1,6 +1,6 @@
 //! The part of Wharf that sets up Wasmtime, and the only one.
 //!
-//! Everything that a guest can do to its host is bounded here: time by [`ticker`], memory and
+//! Everything that a guest can do to its host is bounded here: time by `ticker.rs`, memory and
 //! handles by [`Limits`], the share of the processor by [`background`].
 
 mod adapt;

@@ -1,6 +1,6 @@
 //! Listeners, TLS, routes and the request path.
 //!
-//! A request goes through [`path`] from top to bottom; a listener's connections stay on the
+//! A request goes through `path.rs` from top to bottom; a listener's connections stay on the
 //! thread that accepted them, and so do their guests, while they behave.
 
 pub mod admin;

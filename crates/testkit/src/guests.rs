@@ -4,7 +4,7 @@
 //! becomes a guest stands in [`foreach_guest`](crate::foreach_guest); tidy compares the two.
 //!
 //! A guest that no test runs does not compile. The test program that runs guests says, once:
-//! ```ignore
+//! ```text
 //! macro_rules! has_a_test {
 //!     ($guest:ident) => {
 //!         #[expect(unused_imports, reason = "it compiles only if there is such a test")]
