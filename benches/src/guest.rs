@@ -1,11 +1,9 @@
 //! Guests on engines of their own, with key-value in memory and HTTP that reaches nobody.
 
-use anyhow::{Context as _, Result};
 use base::egress::Egress;
-use base::{Backend as _, Bound, Place};
-use engine::{
-    Engines, Grants, Guest, Limits, Loading, Settings, Setup, Source, WasiSetup, plugin,
-};
+use base::units::Size;
+use base::{Backend as _, Bound, Place, Result};
+use engine::{Engines, Grants, Guest, Limits, Loading, Settings, Setup, Source, WasiSetup, plugin};
 use http::client::{self, Client, Network};
 use http::hooks::Hooks;
 use http::host::Http;
@@ -37,7 +35,7 @@ pub fn load(source: Source, store: &Arc<dyn Store>) -> Result<Arc<Guest>> {
     };
     let plugins = &[plugin::<Http>(), plugin::<KeyValue>()];
     let loading = Loading { engines: &engines, cache: None, plugins };
-    Ok(Guest::load(setup, loading)?)
+    Guest::load(setup, loading)
 }
 
 /// One of the guests in `folder`.
@@ -46,7 +44,7 @@ pub fn load(source: Source, store: &Arc<dyn Store>) -> Result<Arc<Guest>> {
 /// When it is not there: `cargo xtask guests` builds it.
 pub fn read(folder: &Path, name: &str) -> Result<Source> {
     let path = folder.join(name).with_extension("wasm");
-    Source::read(&path).with_context(|| format!("`cargo xtask guests` builds {name}"))
+    Source::read(&path).map_err(|error| error.with_hint("`cargo xtask guests` builds it"))
 }
 
 /// A key-value store in memory.
@@ -61,6 +59,6 @@ pub async fn memory() -> Result<Arc<dyn Store>> {
         capability: "keyvalue",
         binding: "default".to_owned(),
     };
-    let memory: Memory = serde_json::from_str(r#"{ "url": "memory:" }"#)?;
-    Ok(memory.open(place).await?)
+    let memory = Memory { url: "memory:".to_owned(), max_size: Size(1 << 20) };
+    memory.open(place).await
 }

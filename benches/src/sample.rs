@@ -60,11 +60,13 @@ mod tests {
 
     #[test]
     fn longer_work_takes_longer() {
-        let spin = |length: u32| move |runs: u32| {
-            for _ in 0..runs * length {
-                std::hint::black_box(length);
+        let spin = |length: u32| {
+            move |runs: u32| {
+                for _ in 0..runs * length {
+                    std::hint::black_box(length);
+                }
+                Ok::<(), ()>(())
             }
-            Ok::<(), ()>(())
         };
         let (short, long) = (time(spin(100)).unwrap(), time(spin(10_000)).unwrap());
         assert!(short.min <= short.median && short.median <= short.p90);

@@ -1,7 +1,6 @@
 //! What the parts of a request cost, without sockets and without other processes.
 #![expect(clippy::print_stdout, reason = "the times are the result")]
 
-use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use engine::{Deadline, Guest, Source, Tasks};
 use http::incoming::{Handler, Reuse};
@@ -12,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use wasmtime::error::Context as _;
+use wasmtime::{Result, bail, format_err};
 use wharf_benches::guest::{load, memory, read};
 use wharf_benches::sample::{Times, time};
 
@@ -106,7 +107,7 @@ fn request(
                     Request::get("/").header("host", "localhost").body(Empty::<Bytes>::new())?;
                 let of = engine::Request::default();
                 let answer = handler.handle(request, of, false, &tasks).await;
-                let answer = answer.map_err(|refused| anyhow::anyhow!("{refused}"))?;
+                let answer = answer.map_err(|refused| format_err!("{refused}"))?;
                 let body = answer.into_body().collect().await?.to_bytes();
                 if body != "Hello, world" {
                     bail!("the guest answered {body:?}");
