@@ -95,9 +95,9 @@ impl Program {
             let rest = end.saturating_duration_since(Instant::now());
             if so_far.closed || rest.is_zero() {
                 let ended = if so_far.closed { "it ended" } else { "it took too long" };
-                let lines = so_far.lines.join("\n");
+                let said = shown(&so_far.lines);
                 drop(so_far);
-                panic!("{ended} without \"{what}\"; it said:\n{lines}");
+                panic!("{ended} without \"{what}\"; it said:\n{said}");
             }
             let waited = self.errors.more.wait_timeout(so_far, rest);
             so_far = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -141,7 +141,7 @@ impl Program {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
                 return status;
             }
-            assert!(Instant::now() < end, "it goes on; it said:\n{}", self.errors().join("\n"));
+            assert!(Instant::now() < end, "it goes on; it said:\n{}", shown(&self.errors()));
             thread::park_timeout(Duration::from_millis(5));
         }
     }
@@ -161,6 +161,13 @@ impl Program {
     fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).expect("process numbers fit"))
     }
+}
+
+/// The last lines, and of long ones the beginning: enough for whoever looks why a test failed.
+fn shown(lines: &[String]) -> String {
+    let first = lines.len().saturating_sub(50);
+    let cut = |line: &String| line.chars().take(500).chain(['\n']).collect::<String>();
+    lines.iter().skip(first).map(cut).collect()
 }
 
 impl Drop for Program {
