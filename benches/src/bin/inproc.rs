@@ -46,11 +46,6 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Wasmtime's errors are their own kind, and say where the guest was.
-fn trapped(error: wasmtime::Error) -> anyhow::Error {
-    anyhow::anyhow!("{}", engine::describe(&error))
-}
-
 fn show(name: &str, times: Times) {
     println!("{name:<48} {times}");
 }
@@ -59,17 +54,15 @@ fn host_call(runtime: &Runtime, kept: &Arc<dyn Store>) -> Result<Times> {
     let guest = load(Source::new(Path::new("get.wat"), wat::parse_str(GET)?)?, kept)?;
     let mut store = guest.store(Deadline::after(DAY));
     let get = runtime.block_on(async {
-        let instance = guest.pre().instantiate_async(&mut store).await.map_err(trapped)?;
-        let open = instance.get_typed_func::<(), (u32,)>(&mut store, "open").map_err(trapped)?;
-        match open.call_async(&mut store, ()).await.map_err(trapped)? {
-            (0,) => {
-                Ok(instance.get_typed_func::<(u32,), (u32,)>(&mut store, "get").map_err(trapped)?)
-            }
+        let instance = guest.pre().instantiate_async(&mut store).await?;
+        let open = instance.get_typed_func::<(), (u32,)>(&mut store, "open")?;
+        match open.call_async(&mut store, ()).await? {
+            (0,) => instance.get_typed_func::<(u32,), (u32,)>(&mut store, "get"),
             _ => bail!("the guest may not open its store"),
         }
     })?;
     time(|calls| {
-        let (bytes,) = runtime.block_on(get.call_async(&mut store, (calls,))).map_err(trapped)?;
+        let (bytes,) = runtime.block_on(get.call_async(&mut store, (calls,)))?;
         match bytes == calls * 100 {
             true => Ok(()),
             false => bail!("{calls} calls returned {bytes} bytes"),
@@ -82,7 +75,7 @@ fn instance(runtime: &Runtime, guest: &Arc<Guest>) -> Result<Times> {
         runtime.block_on(async {
             for _ in 0..instances {
                 let mut store = guest.store(Deadline::after(DAY));
-                guest.pre().instantiate_async(&mut store).await.map_err(trapped)?;
+                guest.pre().instantiate_async(&mut store).await?;
             }
             Ok(())
         })
@@ -97,7 +90,7 @@ fn request(
     store: &Arc<dyn Store>,
 ) -> Result<Times> {
     let guest = load(read(folder, guest)?, store)?;
-    let handler = Handler::new(guest, Some(Reuse { requests })).map_err(trapped)?;
+    let handler = Handler::new(guest, Some(Reuse { requests }))?;
     let handler = Arc::new(handler.context("the guest answers no HTTP")?);
     let tasks = Tasks::new();
     time(|requests| {
