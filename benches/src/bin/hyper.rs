@@ -29,7 +29,7 @@ fn main() -> Result<()> {
 }
 
 async fn serve(stream: TcpStream) {
-    let service = service_fn(async |_: Request<hyper::body::Incoming>| {
+    let service = service_fn(|_: Request<hyper::body::Incoming>| async {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"Hello, world"))))
     });
     // A client that goes away ends its connection, and nothing else.
