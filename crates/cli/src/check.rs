@@ -7,7 +7,7 @@ use crate::console;
 use crate::exit::Failure;
 use crate::program::{self, Program};
 use crate::serve::{plan, warn};
-use crate::triggers::Triggers;
+use crate::triggers::Ready;
 use base::units::{Size, show_duration};
 use engine::Limits;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn open(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let program = Program::new(&args.common)?;
     program::runtime()?.block_on(async {
         let app = App::open(plan, &program, &filter, Purpose::Serve, None).await?;
-        let triggers = Triggers::check(&app)?;
+        let triggers = Ready::of(&app)?.len();
         let text = match args.format {
             Format::Json => format!("{:#}", json(&app, triggers)),
             Format::Text => text(&app, triggers),

@@ -6,7 +6,7 @@ use crate::console;
 use crate::exit::Failure;
 use crate::program::Program;
 use crate::serve::{read, warn};
-use crate::triggers::Triggers;
+use crate::triggers::{Ready, Triggers};
 use engine::Tasks;
 use gateway::Server;
 use gateway::admin::Health;
@@ -82,11 +82,11 @@ impl Reload {
         if !same_server(&self.app.plan, &app.plan) {
             console::say("Addresses, TLS and limits of listeners change only with a restart");
         }
-        let triggers = Triggers::start(&app)?;
+        let ready = Ready::of(&app)?;
         if let Some(server) = &self.server {
             server.reroute(app.routes());
         }
-        let old = std::mem::replace(&mut self.triggers, triggers);
+        let old = self.triggers.exchange(ready);
         self.app = app;
         // Beside everything else, so that a signal that comes now is heard.
         self.old.spawn(async move {

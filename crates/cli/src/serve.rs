@@ -7,7 +7,7 @@ use crate::console;
 use crate::exit::{Exit, Failure};
 use crate::program::{self, Program};
 use crate::reload::Reload;
-use crate::triggers::Triggers;
+use crate::triggers::{Ready, Triggers};
 use base::Error;
 use base::egress::Egress;
 use connect::tls::{ALPN_HTTP, ServerIdentity};
@@ -55,7 +55,9 @@ async fn run(
         false => Some(Server::start(bound.http, settings(&app.plan), app.routes())?),
     };
     announce(server.as_ref());
-    let triggers = Triggers::start(&app)?;
+    let mut triggers = Triggers::default();
+    // Nothing ran before, so nothing is left over.
+    drop(triggers.exchange(Ready::of(&app)?));
     let reload = Reload::new(args, program, filter, app, triggers, server);
     if let Some(admin) = bound.admin {
         let health = reload.health();

@@ -1,32 +1,57 @@
 //! What calls guests besides HTTP: clocks and keys that change.
 
 mod command;
+mod running;
 mod timer;
 
 use crate::app::App;
 use base::Error;
 use deployment::Keys;
-use engine::{Stop, Tasks};
 use keyvalue::WatchOptions;
 use keyvalue::trigger::Watcher;
+use running::Running;
 use std::sync::Arc;
 use std::time::Duration;
+use timer::Clock;
 
 pub(crate) use command::{Command, Outcome, ended};
 
-/// The triggers that run.
-pub(crate) struct Triggers {
-    tasks: Tasks,
-    stop: Stop,
+/// The triggers of an app, found right and not yet started.
+pub(crate) struct Ready {
+    timers: Vec<(Clock, Command)>,
+    watches: Vec<(Watched, Watcher)>,
 }
 
-impl Triggers {
-    /// Starts every timer and every watch of an app.
+/// The triggers that run.
+#[derive(Default)]
+pub(crate) struct Triggers {
+    timers: Vec<Running<Clock, Command>>,
+    watches: Vec<Running<Watched, Watcher>>,
+}
+
+/// Which changes are told to whom.
+struct Watched {
+    component: String,
+    binding: String,
+    keys: Keys,
+    store: Arc<dyn keyvalue::Store>,
+}
+
+impl PartialEq for Watched {
+    fn eq(&self, other: &Self) -> bool {
+        self.component == other.component
+            && self.keys == other.keys
+            && Arc::ptr_eq(&self.store, &other.store)
+    }
+}
+
+impl Ready {
+    /// The timers and watches of an app.
     ///
     /// # Errors
     /// `Invalid` when a component does not export what its trigger calls.
-    pub(crate) fn start(app: &App) -> Result<Self, Error> {
-        let triggers = Self { tasks: Tasks::new(), stop: Stop::new() };
+    pub(crate) fn of(app: &App) -> Result<Self, Error> {
+        let (mut timers, mut watches) = (Vec::new(), Vec::new());
         for timer in &app.plan.timers {
             let Some(loaded) = app.guests.get(&timer.component) else { continue };
             let command = Command::new(Arc::clone(&loaded.guest))?.ok_or_else(|| {
@@ -35,59 +60,68 @@ impl Triggers {
                     timer.component
                 ))
             })?;
-            let run = timer::run(command, timer.schedule.clone(), triggers.stop.child())?;
-            triggers.tasks.spawn(run);
+            timers.push((Clock::new(timer)?, command));
         }
         for watch in &app.plan.watches {
-            triggers.watch(app, watch)?;
+            watches.extend(watched(app, watch)?);
         }
-        Ok(triggers)
+        Ok(Self { timers, watches })
     }
 
-    /// Finds out what `start` would find wrong; returns how many triggers there are.
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.timers.len() + self.watches.len()
+    }
+}
+
+fn watched(app: &App, watch: &deployment::Watch) -> Result<Option<(Watched, Watcher)>, Error> {
+    let (Some(loaded), Some(store)) = (app.guests.get(&watch.component), app.store(&watch.binding))
+    else {
+        return Ok(None);
+    };
+    let component = watch.component.clone();
+    let watcher = Watcher::new(Arc::clone(&loaded.guest))
+        .map_err(|error| Error::invalid(format!("component `{component}`: {error:#}")))?
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "the watch's component `{component}` exports no `wasi:keyvalue/watcher`"
+            ))
+        })?;
+    let (binding, keys, store) = (watch.binding.clone(), watch.keys.clone(), Arc::clone(store));
+    Ok(Some((Watched { component, binding, keys, store }, watcher)))
+}
+
+impl Triggers {
+    /// Runs what is `ready` instead of what ran. A trigger that ran already goes on and calls the
+    /// new component from its next call on: no change of a key is missed, no clock begins anew.
     ///
-    /// # Errors
-    /// As `start`.
-    pub(crate) fn check(app: &App) -> Result<usize, Error> {
-        // Outside of the drop of these no task of them gets to run.
-        let triggers = Self::start(app)?;
-        triggers.stop.now();
-        Ok(app.plan.timers.len() + app.plan.watches.len())
-    }
-
-    fn watch(&self, app: &App, watch: &deployment::Watch) -> Result<(), Error> {
-        let (Some(loaded), Some(store)) =
-            (app.guests.get(&watch.component), app.store(&watch.binding))
-        else {
-            return Ok(());
-        };
-        let component = Arc::clone(loaded.guest.name());
-        let watcher = Watcher::new(Arc::clone(&loaded.guest))
-            .map_err(|error| Error::invalid(format!("component `{component}`: {error:#}")))?
-            .ok_or_else(|| {
-                Error::invalid(format!(
-                    "the watch's component `{component}` exports no `wasi:keyvalue/watcher`"
-                ))
-            })?;
-        let options = match &watch.keys {
-            Keys::All => WatchOptions::default(),
-            Keys::Only(keys) => WatchOptions { keys: keys.clone(), ..WatchOptions::default() },
-            Keys::Prefix(prefix) => {
-                WatchOptions { prefix: prefix.clone(), ..WatchOptions::default() }
-            }
-        };
-        let (store, binding, stop) = (Arc::clone(store), watch.binding.clone(), self.stop.child());
-        self.tasks.spawn(async move {
-            if let Err(error) = watcher.run(store, &binding, options, stop).await {
-                tracing::error!(%component, binding, %error, "a watch ended");
-            }
-        });
-        Ok(())
+    /// Returns what is wanted no longer, to be shut down.
+    pub(crate) fn exchange(&mut self, ready: Ready) -> Self {
+        let timers = Running::exchange(&mut self.timers, ready.timers, timer::run);
+        let watches =
+            Running::exchange(&mut self.watches, ready.watches, |watched, watcher, stop| {
+                let options = match &watched.keys {
+                    Keys::All => WatchOptions::default(),
+                    Keys::Only(keys) => WatchOptions { keys: keys.clone(), ..Default::default() },
+                    Keys::Prefix(prefix) => WatchOptions::prefix(prefix.clone()),
+                };
+                let (component, binding) = (watched.component.clone(), watched.binding.clone());
+                let store = Arc::clone(&watched.store);
+                async move {
+                    let run = keyvalue::trigger::run(watcher, store, &binding, options, stop);
+                    if let Err(error) = run.await {
+                        tracing::error!(%component, binding, %error, "a watch ended");
+                    }
+                }
+            });
+        Self { timers, watches }
     }
 
     /// Finishes what runs, at most `grace`; returns how much was left.
     pub(crate) async fn shut_down(self, grace: Duration) -> usize {
-        self.stop.now();
-        self.tasks.drain(grace).await
+        let timers = futures::future::join_all(self.timers.into_iter().map(|it| it.end(grace)));
+        let watches = futures::future::join_all(self.watches.into_iter().map(|it| it.end(grace)));
+        let (timers, watches) = futures::join!(timers, watches);
+        timers.into_iter().chain(watches).sum()
     }
 }

@@ -14,6 +14,7 @@ use futures::stream::FuturesUnordered;
 use guest::Exported;
 use lanes::Lanes;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// So many changes are told at once, each of another key.
 const CONCURRENT: usize = 16;
@@ -21,7 +22,7 @@ const CONCURRENT: usize = 16;
 /// So many changes wait here; when they are full, the store's own bounded buffer fills.
 const WAITING: usize = 256;
 
-/// A component that wants to be told of changes. Cheap to clone: one runs for each subscription.
+/// A component that wants to be told of changes. Cheap to clone.
 #[derive(Clone)]
 pub struct Watcher {
     guest: Arc<Guest>,
@@ -45,51 +46,62 @@ impl Watcher {
         self.exported.interface()
     }
 
-    /// Tells the guest of every change of `store` that `options` cover, until `stop`.
-    ///
-    /// The guest gets a fresh instance for each call, and the changes of one key in their order.
-    /// A call that fails is repeated a few times and then left out, which is logged, as is every
-    /// gap in what the store reports. A lost subscription is taken up again where it was, if the
-    /// store can. `binding` is the store's name in logs.
-    ///
-    /// After `stop` it tells the changes that it has already got, once each, and returns.
-    ///
-    /// # Errors
-    /// When the store cannot be watched like this at all.
-    pub async fn run(
-        self,
-        store: Arc<dyn Store>,
-        binding: &str,
-        options: WatchOptions,
-        stop: Stop,
-    ) -> Result<()> {
-        let feed = Feed::open(Arc::clone(&store), binding, options).await?;
-        let told = |change: Change| self.tell(&store, binding, change, &stop);
-        relay(feed, told, &stop).await;
-        Ok(())
+    /// Tells one change; the error is the guest's.
+    async fn tell(&self, store: &Arc<dyn Store>, change: &Change) -> wasmtime::Result<()> {
+        guest::call(&self.guest, &self.exported, store, change).await
     }
+}
 
-    /// Tells one change, as often as it takes or is sensible.
-    async fn tell(&self, store: &Arc<dyn Store>, binding: &str, change: Change, stop: &Stop) {
-        let key = change.key().unwrap_or_default();
-        let (component, interface) = (self.guest.name(), self.interface());
-        let mut attempts = retry::Attempts::default();
-        loop {
-            let Err(error) = guest::call(&self.guest, &self.exported, store, &change).await else {
-                return;
-            };
-            let attempt = attempts.count();
-            tracing::warn!(
-                %component, interface, binding, key, attempt,
-                "a watcher failed: {error:?}"
+/// Tells a guest of every change of `store` that `options` cover, until `stop`.
+///
+/// The guest is the one that is in `watcher` when a change's turn comes, so it can be exchanged
+/// without missing a change. It gets a fresh instance for each call, and the changes of one key in
+/// their order. A call that fails is repeated a few times and then left out, which is logged, as is
+/// every gap in what the store reports. A lost subscription is taken up again where it was, if the
+/// store can. `binding` is the store's name in logs.
+///
+/// After `stop` it tells the changes that it has already got, once each, and returns.
+///
+/// # Errors
+/// When the store cannot be watched like this at all.
+pub async fn run(
+    watcher: watch::Receiver<Watcher>,
+    store: Arc<dyn Store>,
+    binding: &str,
+    options: WatchOptions,
+    stop: Stop,
+) -> Result<()> {
+    let feed = Feed::open(Arc::clone(&store), binding, options).await?;
+    let told = |change: Change| tell(&watcher, &store, binding, change, &stop);
+    relay(feed, told, &stop).await;
+    Ok(())
+}
+
+/// Tells one change, as often as it takes or is sensible.
+async fn tell(
+    watcher: &watch::Receiver<Watcher>,
+    store: &Arc<dyn Store>,
+    binding: &str,
+    change: Change,
+    stop: &Stop,
+) {
+    let key = change.key().unwrap_or_default();
+    let mut attempts = retry::Attempts::default();
+    loop {
+        let watcher = watcher.borrow().clone();
+        let (component, interface) = (watcher.guest.name(), watcher.interface());
+        let Err(error) = watcher.tell(store, &change).await else { return };
+        let attempt = attempts.count();
+        tracing::warn!(
+            %component, interface, binding, key, attempt,
+            "a watcher failed: {error:?}"
+        );
+        if !attempts.again(stop).await {
+            tracing::error!(
+                %component, interface, binding, key,
+                "a change was left out: the watcher failed {attempt} times"
             );
-            if !attempts.again(stop).await {
-                tracing::error!(
-                    %component, interface, binding, key,
-                    "a change was left out: the watcher failed {attempt} times"
-                );
-                return;
-            }
+            return;
         }
     }
 }

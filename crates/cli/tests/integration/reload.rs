@@ -1,7 +1,7 @@
 //! SIGHUP: what a new file says is exchanged without a failed request, or not at all.
 
 use crate::support::client::{Connection, beside, get, wait, with};
-use crate::support::{Served, deploy, pause};
+use crate::support::{Served, deploy, eventually, pause};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -132,6 +132,45 @@ fn a_request_that_runs_ends_with_what_it_began_with() {
     assert_eq!(wharf.text("/"), "Hello, world");
     assert!(answer.rest().unwrap().text().len() > 5);
     assert_eq!(connection.send(get("/")).unwrap().text(), "Hello, world");
+}
+
+#[test]
+fn watches_miss_nothing_while_their_component_is_exchanged() {
+    let watched = |size: usize| {
+        file(
+            "kv-draft2",
+            &format!(
+                "[component.watcher]\nsource = \"kv-watch-draft2.wasm\"\n\
+                 environment = {{ ROUND = \"{size}\" }}\n\
+                 [[watch]]\ncomponent = \"watcher\"\nprefix = \"in/\"\n\
+                 [keyvalue]\ndefault = \"memory:\"\n"
+            ),
+        )
+    };
+    let wharf = deploy(&watched(0));
+    // The first subscription begins beside the first requests.
+    eventually("a watch", || {
+        assert_eq!(wharf.get("/set?k=in/first&v=x").status, 200);
+        (wharf.get("/get?k=seen/in/first").status == 200).then_some(())
+    });
+    let address = wharf.address;
+    let writes = beside(async move {
+        let mut connection = Connection::connect(address, false).await.unwrap();
+        for number in 0..400 {
+            let path = format!("/set?k=in/{number}&v=x");
+            assert_eq!(connection.ask(get(&path)).await.unwrap().status, 200);
+        }
+    });
+    for round in 1..=8 {
+        wharf.folder.deploy(&watched(round));
+        reload(&wharf, "Reloaded", round);
+    }
+    wait(writes).unwrap();
+    for number in 0..400 {
+        eventually(&format!("change {number} is told"), || {
+            (wharf.get(&format!("/get?k=seen/in/{number}")).status == 200).then_some(())
+        });
+    }
 }
 
 #[test]

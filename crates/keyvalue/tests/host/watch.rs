@@ -7,7 +7,7 @@ use engine::{Limits, Stop};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
-use wharf_keyvalue::trigger::Watcher;
+use wharf_keyvalue::trigger::{Watcher, run};
 use wharf_keyvalue::{Store, WatchOptions, WriteOptions};
 
 type Running = tokio::task::JoinHandle<base::Result<()>>;
@@ -27,7 +27,8 @@ async fn start_with(
     let (stop, store) = (Stop::new(), Arc::clone(store));
     let stopped = stop.clone();
     let tasks = engine::Tasks::new();
-    let running = tasks.spawn(async move { watcher.run(store, "test", options, stopped).await });
+    let (_, watcher) = tokio::sync::watch::channel(watcher);
+    let running = tasks.spawn(async move { run(watcher, store, "test", options, stopped).await });
     // The subscription is the first thing that it does.
     tokio::time::sleep(Duration::from_millis(50)).await;
     (running, stop)
