@@ -19,7 +19,7 @@ pub struct Ctx {
     pub(crate) wasi: Wasi,
     pub(crate) limiter: Limiter,
     pub(crate) deadline: Deadline,
-    request: Request,
+    pub(crate) request: Request,
     guest: Arc<Guest>,
     // A handful at most, so a list is faster than a map.
     states: Vec<State>,
@@ -69,6 +69,7 @@ impl Ctx {
     ///
     /// State that belongs to a request (a snapshot of the configuration) is made anew.
     pub fn begin(&mut self, request: Request, deadline: Deadline) {
+        self.wasi.serve(&request);
         self.request = request;
         self.deadline = deadline;
         self.states.retain(|state| !state.per_request);

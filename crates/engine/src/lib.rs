@@ -34,4 +34,4 @@ pub use imports::{Import, Imports, Unserved, WASI, unserved};
 pub use limits::{Limits, Reached};
 pub use source::{Outline, Source, Wasm};
 pub use tasks::{Stop, Tasks};
-pub use wasi::{Dir, Output, WasiSetup};
+pub use wasi::{Dir, Output, Serving, WasiSetup};

@@ -3,12 +3,13 @@
 mod link;
 mod names;
 
+use crate::Request;
 use base::egress::Egress;
 use base::{Error, Result};
 use names::Names;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncWrite;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -56,7 +57,24 @@ pub enum Output {
     /// To the same stream of the program.
     Inherit,
     /// To a writer that is made for each instance.
-    To(Arc<dyn Fn() -> Box<dyn AsyncWrite + Send + Sync> + Send + Sync>),
+    To(Arc<MakeWriter>),
+}
+
+type MakeWriter = dyn Fn(Serving) -> Box<dyn AsyncWrite + Send + Sync> + Send + Sync;
+
+/// The request that an instance serves, which changes when it serves the next one.
+#[derive(Clone, Debug, Default)]
+pub struct Serving(Arc<Mutex<Request>>);
+
+impl Serving {
+    /// The request that is served now.
+    pub fn request(&self) -> Request {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, request: &Request) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone_from(request);
+    }
 }
 
 impl fmt::Debug for Output {
@@ -69,7 +87,7 @@ impl fmt::Debug for Output {
     }
 }
 
-struct Writer(Arc<dyn Fn() -> Box<dyn AsyncWrite + Send + Sync> + Send + Sync>);
+struct Writer(Arc<MakeWriter>, Serving);
 
 impl IsTerminal for Writer {
     fn is_terminal(&self) -> bool {
@@ -79,7 +97,7 @@ impl IsTerminal for Writer {
 
 impl StdoutStream for Writer {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        (self.0)()
+        (self.0)(self.1.clone())
     }
 }
 
@@ -89,10 +107,10 @@ impl WasiSetup {
     /// # Errors
     /// `NotFound` for a directory that cannot be opened.
     pub fn check(&self) -> Result<()> {
-        self.build(&Arc::default()).map(drop)
+        self.build(&Arc::default(), &Serving::default()).map(drop)
     }
 
-    fn build(&self, names: &Arc<Names>) -> Result<WasiCtx> {
+    fn build(&self, names: &Arc<Names>, serving: &Serving) -> Result<WasiCtx> {
         let mut builder = WasiCtxBuilder::new();
         builder.envs(&self.environment).args(&self.arguments);
         for dir in &self.dirs {
@@ -110,12 +128,12 @@ impl WasiSetup {
         match &self.stdout {
             Output::Discard => {}
             Output::Inherit => drop(builder.inherit_stdout()),
-            Output::To(make) => drop(builder.stdout(Writer(Arc::clone(make)))),
+            Output::To(make) => drop(builder.stdout(Writer(Arc::clone(make), serving.clone()))),
         }
         match &self.stderr {
             Output::Discard => {}
             Output::Inherit => drop(builder.inherit_stderr()),
-            Output::To(make) => drop(builder.stderr(Writer(Arc::clone(make)))),
+            Output::To(make) => drop(builder.stderr(Writer(Arc::clone(make), serving.clone()))),
         }
         if !self.egress.is_empty() {
             let names = Arc::clone(names);
@@ -141,7 +159,12 @@ impl WasiSetup {
 pub(crate) struct Wasi {
     setup: Arc<WasiSetup>,
     names: Arc<Names>,
-    made: Option<Box<WasiCtx>>,
+    made: Option<Box<Made>>,
+}
+
+struct Made {
+    ctx: WasiCtx,
+    serving: Serving,
 }
 
 impl Wasi {
@@ -149,15 +172,25 @@ impl Wasi {
         Self { setup: Arc::clone(setup), names: Arc::default(), made: None }
     }
 
-    fn ctx(&mut self) -> &mut WasiCtx {
-        self.made.get_or_insert_with(|| {
+    /// Says which request the instance serves from now on.
+    pub(crate) fn serve(&self, request: &Request) {
+        if let Some(made) = &self.made {
+            made.serving.set(request);
+        }
+    }
+
+    fn ctx(&mut self, request: &Request) -> &mut WasiCtx {
+        let made = self.made.get_or_insert_with(|| {
+            let serving = Serving::default();
+            serving.set(request);
             // `check` opened everything at load. What has gone since is not there for the guest.
-            let made = self.setup.build(&self.names).unwrap_or_else(|error| {
+            let ctx = self.setup.build(&self.names, &serving).unwrap_or_else(|error| {
                 tracing::warn!(%error, "a granted directory is gone");
                 WasiCtx::default()
             });
-            Box::new(made)
-        })
+            Box::new(Made { ctx, serving })
+        });
+        &mut made.ctx
     }
 
     fn names(&self) -> &Arc<Names> {
@@ -171,16 +204,16 @@ impl Wasi {
 
 impl WasiView for crate::Ctx {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, table, .. } = self;
-        WasiCtxView { ctx: wasi.ctx(), table }
+        let Self { wasi, table, request, .. } = self;
+        WasiCtxView { ctx: wasi.ctx(request), table }
     }
 }
 
 impl crate::Ctx {
     /// The handles and the name rules, for look-ups.
     fn lookup(&mut self) -> names::Lookup<'_> {
-        let Self { wasi, table, .. } = self;
-        names::Lookup::new(wasi, table)
+        let Self { wasi, table, request, .. } = self;
+        names::Lookup::new(wasi, table, request)
     }
 
     fn handles(&mut self) -> &mut ResourceTable {

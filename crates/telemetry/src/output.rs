@@ -1,6 +1,7 @@
 //! A guest's standard output and standard error, line by line into its log.
 
 use crate::logger::{Level, Logger, Record};
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,23 +21,22 @@ pub enum Stream {
 ///
 /// A line longer than the longest message becomes several records. The last line is logged when
 /// this is dropped, even if it never ended.
-#[derive(Debug)]
 pub struct GuestOutput {
     logger: Logger,
     stream: Stream,
-    request: Option<Arc<str>>,
+    request: Box<dyn Fn() -> Option<Arc<str>> + Send + Sync>,
     line: Vec<u8>,
 }
 
 impl GuestOutput {
-    /// The `stream` of one instance.
-    pub fn new(logger: Logger, stream: Stream) -> Self {
-        Self { logger, stream, request: None, line: Vec::new() }
-    }
-
-    /// Says which request the instance serves from now on.
-    pub fn serve(&mut self, request: Option<Arc<str>>) {
-        self.request = request;
+    /// The `stream` of one instance. `request` says which request the instance serves when a line
+    /// ends.
+    pub fn new(
+        logger: Logger,
+        stream: Stream,
+        request: impl Fn() -> Option<Arc<str>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { logger, stream, request: Box::new(request), line: Vec::new() }
     }
 
     /// Takes bytes that the guest wrote.
@@ -81,7 +81,7 @@ impl GuestOutput {
     fn log(&mut self) {
         self.logger.log(&Record {
             level: Level::Info,
-            request: self.request.as_deref(),
+            request: (self.request)().as_deref(),
             context: match self.stream {
                 Stream::Stdout => "stdout",
                 Stream::Stderr => "stderr",
@@ -97,6 +97,12 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let (line, rest) = bytes.split_at(end);
     Some((line, rest.get(1..)?))
+}
+
+impl fmt::Debug for GuestOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuestOutput").field("stream", &self.stream).finish_non_exhaustive()
+    }
 }
 
 impl Drop for GuestOutput {

@@ -7,7 +7,7 @@ use base::egress::Egress;
 use base::{Bound, Error, Result};
 use config::host::Config;
 use deployment::Component;
-use engine::{Grants, Limits, Output, Setup, Source, WasiSetup, Wasm};
+use engine::{Grants, Limits, Output, Serving, Setup, Source, WasiSetup, Wasm};
 use http::client::{self, Client, Network};
 use http::hooks::Hooks;
 use http::host::Http;
@@ -133,7 +133,10 @@ fn wasi(component: &Component, logger: &Logger, purpose: Purpose) -> WasiSetup {
     let args = component.args.iter().map(|text| text.reveal().to_owned());
     let output = |stream| {
         let logger = logger.clone();
-        Output::To(Arc::new(move || Box::new(GuestOutput::new(logger.clone(), stream))))
+        Output::To(Arc::new(move |serving: Serving| {
+            let request = move || serving.request().id;
+            Box::new(GuestOutput::new(logger.clone(), stream, request))
+        }))
     };
     WasiSetup {
         environment: component.environment.iter().map(reveal).collect(),

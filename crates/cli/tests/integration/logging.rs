@@ -43,10 +43,12 @@ fn both_ids_write_records_that_programs_read() {
 #[test]
 fn what_is_printed_is_logged_too() {
     let wharf = serve(&["--log-format", "json"]);
-    assert_eq!(wharf.text("/print?message=ahoy"), "logged");
+    let asked = with(get("/print?message=ahoy"), "x-request-id", "printed");
+    assert_eq!(Connection::http1(wharf.address).unwrap().send(asked).unwrap().text(), "logged");
     let contexts = wharf.program.wait_until("both streams", |lines| {
         let values = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
-        let said = values.filter(|value: &Value| value["message"] == "ahoy");
+        let said = values
+            .filter(|value: &Value| value["message"] == "ahoy" && value["request"] == "printed");
         let mut contexts: Vec<_> =
             said.map(|value| value["context"].as_str().unwrap().to_owned()).collect();
         contexts.sort_unstable();

@@ -4,6 +4,7 @@
 //! for the instance, and a connection is allowed to those, under the rule of the name.
 
 use super::Wasi;
+use crate::Request;
 use base::egress::Egress;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -71,9 +72,9 @@ pub(super) struct Lookup<'a> {
 }
 
 impl<'a> Lookup<'a> {
-    pub(super) fn new(wasi: &'a mut Wasi, table: &'a mut ResourceTable) -> Self {
+    pub(super) fn new(wasi: &'a mut Wasi, table: &'a mut ResourceTable, request: &Request) -> Self {
         let (names, egress) = (Arc::clone(wasi.names()), wasi.egress().clone());
-        Self { sockets: wasi.ctx().sockets(), table, names, egress }
+        Self { sockets: wasi.ctx(request).sockets(), table, names, egress }
     }
 
     fn sockets(&mut self) -> WasiSocketsCtxView<'_> {

@@ -157,12 +157,15 @@ fn a_long_record_counts_as_several() {
 #[test]
 fn output_becomes_one_record_per_line_and_the_last_needs_no_end() {
     let (log, _guard) = Log::json();
-    let mut output = GuestOutput::new(logger(Limits::default()), Stream::Stdout);
+    let serving = Arc::new(Mutex::new(None));
+    let now = Arc::clone(&serving);
+    let request = move || now.lock().unwrap().clone();
+    let mut output = GuestOutput::new(logger(Limits::default()), Stream::Stdout, request);
     for piece in ["one\ntw", "o\r\n\nthr", "ee"] {
         output.write_all(piece.as_bytes()).unwrap();
     }
     assert_eq!(log.records().len(), 3);
-    output.serve(Some("r9".into()));
+    *serving.lock().unwrap() = Some("r9".into());
     drop(output);
     let records = log.records();
     let messages: Vec<_> = records.iter().map(|r| r["message"].as_str().unwrap()).collect();
@@ -174,7 +177,7 @@ fn output_becomes_one_record_per_line_and_the_last_needs_no_end() {
 fn a_line_without_end_is_logged_in_pieces_of_whole_characters() {
     let (log, _guard) = Log::json();
     let limits = Limits { message: 8, ..Limits::default() };
-    let mut output = GuestOutput::new(logger(limits), Stream::Stderr);
+    let mut output = GuestOutput::new(logger(limits), Stream::Stderr, || None);
     for byte in "ééé世界世界!".as_bytes() {
         output.push(std::slice::from_ref(byte));
     }
