@@ -90,7 +90,8 @@ fn request(
     store: &Arc<dyn Store>,
 ) -> Result<Times> {
     let guest = load(read(folder, guest)?, store)?;
-    let handler = Handler::new(guest, Some(Reuse { requests }))?;
+    let reuse = Reuse { requests: Some(requests), concurrent: None };
+    let handler = Handler::new(guest, reuse)?;
     let handler = Arc::new(handler.context("the guest answers no HTTP")?);
     let tasks = Tasks::new();
     time(|requests| {

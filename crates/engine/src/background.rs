@@ -34,7 +34,19 @@ pub struct Fair<T> {
     guest: Arc<Guest>,
     begun: Instant,
     burnt: Duration,
+    life: Option<(Life, u64)>,
     stage: Stage<T>,
+}
+
+/// Signs of life of a call that does many things: what it burns is counted anew from each.
+#[derive(Clone, Debug, Default)]
+pub struct Life(Arc<AtomicU64>);
+
+impl Life {
+    /// Gives a sign.
+    pub fn sign(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
 }
 
 enum Stage<T> {
@@ -47,12 +59,28 @@ impl<T: Send + 'static> Fair<T> {
     /// A call of `guest`, not yet begun.
     pub fn new(guest: Arc<Guest>, call: impl Future<Output = T> + Send + 'static) -> Self {
         let stage = Stage::Here(Box::pin(call));
-        Self { guest, begun: Instant::now(), burnt: Duration::ZERO, stage }
+        Self { guest, begun: Instant::now(), burnt: Duration::ZERO, life: None, stage }
+    }
+
+    /// Counts what the call burns from its last sign of life.
+    #[must_use]
+    pub fn with_life(self, life: Life) -> Self {
+        Self { life: Some((life, 0)), ..self }
     }
 
     /// Whether the call goes on in the background, where it waits for its turn.
     pub fn is_in_background(&self) -> bool {
         matches!(self.stage, Stage::There { .. })
+    }
+
+    fn count(&mut self, burnt: Duration) {
+        if let Some((life, seen)) = &mut self.life {
+            let signs = life.0.load(Relaxed);
+            if std::mem::replace(seen, signs) != signs {
+                (self.begun, self.burnt) = (Instant::now(), Duration::ZERO);
+            }
+        }
+        self.burnt += burnt;
     }
 
     /// Whether the call has burnt its share of the connection's thread.
@@ -73,7 +101,8 @@ impl<T: Send + 'static> Future for Fair<T> {
                 this.stage = Stage::Over;
                 return Poll::Ready(Some(done));
             }
-            this.burnt += start.elapsed();
+            let burnt = start.elapsed();
+            this.count(burnt);
             if !this.is_over_share() {
                 return Poll::Pending;
             }

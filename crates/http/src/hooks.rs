@@ -47,12 +47,17 @@ impl Hooks {
         self
     }
 
-    /// Guards against loops: requests from now on continue the chain of the one with these
-    /// headers, which the instance is answering.
+    /// Guards against loops from now on: requests begin a chain, until one is joined.
     ///
     /// Without it nothing is guarded, and no header is added.
-    pub fn follow(&mut self, incoming: &HeaderMap) {
-        self.hops = Some(hops(incoming));
+    pub fn begin_chain(&mut self) {
+        self.hops = Some(0);
+    }
+
+    /// Requests from now on continue the chain of the one with these headers, which the instance
+    /// is answering; of several, the longest.
+    pub fn join_chain(&mut self, incoming: &HeaderMap) {
+        self.hops = self.hops.max(Some(hops(incoming)));
     }
 
     /// Counts this host into the chain.

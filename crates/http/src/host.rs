@@ -60,7 +60,18 @@ pub(crate) fn view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {
 /// Lets the requests that the guest sends continue the chain of the one that it answers, so that a
 /// loop through several hosts comes to its end.
 pub(crate) fn follow(ctx: &mut Ctx, headers: &HeaderMap) {
-    ctx.view::<Http>().state.hooks.follow(headers);
+    begin_chain(ctx);
+    join_chain(ctx, headers);
+}
+
+/// Begins anew, for an instance that had no request.
+pub(crate) fn begin_chain(ctx: &mut Ctx) {
+    ctx.view::<Http>().state.hooks.begin_chain();
+}
+
+/// Continues the longest chain of the requests that the instance answers at once.
+pub(crate) fn join_chain(ctx: &mut Ctx, headers: &HeaderMap) {
+    ctx.view::<Http>().state.hooks.join_chain(headers);
 }
 
 /// Which handler a component exports.

@@ -3,15 +3,18 @@
 mod answer;
 mod p2;
 mod p3;
+mod shared;
 
 use crate::host::{self, Version};
 use answer::{Exchange, Label};
 use base::Error;
 use bytes::Bytes;
 use engine::background::Fair;
-use engine::{Ctx, Ended, Guest, Tasks, describe};
+use engine::{Ctx, Deadline, Ended, Guest, Tasks, describe};
 use http_body::Body;
+use http_body_util::BodyExt as _;
 use http_types::{Request, Response};
+use shared::{Job, Seats};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,11 +27,22 @@ pub use answer::Answer;
 /// The body of a request on its way to a guest.
 pub type RequestBody = wasmtime_wasi_http::WasiBody;
 
-/// How instances are used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How instances are used again, where a deployment says something of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reuse {
-    /// How many requests one instance serves, one after the other.
-    pub requests: u32,
+    /// How many requests one instance serves in its life; 1 for WASI 0.2 and 128 for 0.3 if left
+    /// out.
+    pub requests: Option<u32>,
+    /// How many of them at once; 1 if left out. Above one, a trap fails all that are in the
+    /// instance.
+    pub concurrent: Option<u32>,
+}
+
+/// How instances of one component are used again.
+#[derive(Clone, Copy)]
+struct Uses {
+    requests: u32,
+    concurrent: u32,
 }
 
 /// How long an instance waits for its next request before it goes.
@@ -38,8 +52,9 @@ const IDLE: Duration = Duration::from_secs(10);
 pub struct Handler {
     guest: Arc<Guest>,
     pre: Pre,
-    reuse: Reuse,
+    uses: Uses,
     idle: Mutex<Vec<Idle>>,
+    seats: Arc<Seats>,
     counts: Counts,
 }
 
@@ -115,16 +130,25 @@ impl Handler {
     /// A handler of `guest`, or `None` if it exports none.
     ///
     /// # Errors
-    /// When the exports do not have the types of their version.
-    pub fn new(guest: Arc<Guest>, reuse: Option<Reuse>) -> wasmtime::Result<Option<Self>> {
+    /// When the exports do not have the types of their version, or their calls cannot overlap and
+    /// should.
+    pub fn new(guest: Arc<Guest>, reuse: Reuse) -> wasmtime::Result<Option<Self>> {
         let Some(version) = host::handler(&guest) else { return Ok(None) };
         let pre = guest.pre().clone();
         let (pre, requests) = match version {
             Version::P2 => (Pre::P2(wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre)?), 1),
             Version::P3 => (Pre::P3(wasmtime_wasi_http::p3::bindings::ServicePre::new(pre)?), 128),
         };
-        let reuse = reuse.unwrap_or(Reuse { requests });
-        Ok(Some(Self { guest, pre, reuse, idle: Mutex::default(), counts: Counts::default() }))
+        let uses = Uses {
+            requests: reuse.requests.unwrap_or(requests),
+            concurrent: reuse.concurrent.unwrap_or(1),
+        };
+        wasmtime::ensure!(
+            version == Version::P3 || uses.concurrent == 1,
+            "calls of WASI 0.2 cannot overlap, so `reuse.concurrent` must be 1"
+        );
+        let (idle, seats, counts) = Default::default();
+        Ok(Some(Self { guest, pre, uses, idle, seats, counts }))
     }
 
     /// The component.
@@ -160,8 +184,15 @@ impl Handler {
         let limits = self.guest.limits();
         let (exchange, progress, head) = Exchange::new(limits.request_timeout);
         let label = Label { component: Arc::clone(self.guest.name()), request: of.clone() };
-        let call = Arc::clone(self).call(request, of, https, permit, progress.clone(), exchange);
-        let call = Fair::new(Arc::clone(&self.guest), call);
+        let call = if self.uses.concurrent > 1 {
+            let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+            let job = Job { request, https, permit, progress: progress.clone(), exchange };
+            Fair::new(Arc::clone(&self.guest), Arc::clone(self).share(job, tasks.clone()))
+        } else {
+            let call =
+                Arc::clone(self).call(request, of, https, permit, progress.clone(), exchange);
+            Fair::new(Arc::clone(&self.guest), call)
+        };
         let answer = answer::wait(call, head, label, progress, limits.response_body, tasks).await;
         let count = match &answer {
             Ok(_) => &self.counts.answered,
@@ -188,7 +219,7 @@ impl Handler {
     {
         let mut instance = match self.take_idle() {
             Some(instance) => instance,
-            None => self.instantiate(&progress).await?,
+            None => self.instantiate(progress.deadline()).await?,
         };
         instance.store.data_mut().begin(of, progress.deadline());
         instance.served += 1;
@@ -198,22 +229,16 @@ impl Handler {
             Proxy::P3(proxy) => p3::call(store, proxy, request, https, exchange).await,
         };
         if let Err(error) = called {
-            // A guest that was refused memory traps somewhere else; this is why.
-            return Err(match store.data().reached() {
-                Some(limit) => error.context(format!("the limit `{}` was reached", limit.word())),
-                None => error,
-            });
+            progress.fail();
+            return Err(instance.explain(error));
         }
-        if instance.served < self.reuse.requests {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.push(Idle { instance, since: Instant::now() });
-        }
+        self.keep(instance);
         drop(permit);
         Ok(())
     }
 
-    async fn instantiate(&self, progress: &answer::Progress) -> wasmtime::Result<Instance> {
-        let mut store = self.guest.store(progress.deadline());
+    async fn instantiate(&self, deadline: Deadline) -> wasmtime::Result<Instance> {
+        let mut store = self.guest.store(deadline);
         let proxy = match &self.pre {
             Pre::P2(pre) => Proxy::P2(pre.instantiate_async(&mut store).await?),
             Pre::P3(pre) => Proxy::P3(pre.instantiate_async(&mut store).await?),
@@ -221,9 +246,17 @@ impl Handler {
         Ok(Instance { store, proxy, served: 0 })
     }
 
+    /// Keeps an instance for its next request, if it may have one.
+    fn keep(&self, instance: Instance) {
+        if instance.served < self.uses.requests {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push(Idle { instance, since: Instant::now() });
+        }
+    }
+
     /// The instance that was used last, whose memory is warm.
     fn take_idle(&self) -> Option<Instance> {
-        if self.reuse.requests <= 1 {
+        if self.uses.requests <= 1 {
             return None;
         }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().map(|idle| idle.instance)
@@ -236,6 +269,16 @@ impl Handler {
         let gone: Vec<_> = idle.drain(..old).collect();
         drop(idle);
         drop(gone);
+    }
+}
+
+impl Instance {
+    /// A guest that was refused memory traps somewhere else; this is why.
+    fn explain(&self, error: wasmtime::Error) -> wasmtime::Error {
+        match self.store.data().reached() {
+            Some(limit) => error.context(format!("the limit `{}` was reached", limit.word())),
+            None => error,
+        }
     }
 }
 

@@ -55,17 +55,11 @@ pub(super) fn load(
     };
 
     let guest = program.load(setup)?;
-    if component.reuse.concurrent.is_some_and(|concurrent| concurrent > 1) {
-        return Err(Error::unsupported(format!(
-            "component `{}`: `reuse.concurrent` above 1 is not served",
-            component.name
-        ))
-        .with_hint("`reuse.requests` lets one instance answer several requests in turn"));
-    }
-    let reuse = component.reuse.requests.map(|requests| Reuse { requests });
-    let handler = Handler::new(Arc::clone(&guest), reuse).map_err(|error| {
-        Error::invalid(format!("component `{}`: its HTTP handler: {error:#}", component.name))
-    })?;
+    let deployment::Reuse { requests, concurrent } = component.reuse;
+    let handler =
+        Handler::new(Arc::clone(&guest), Reuse { requests, concurrent }).map_err(|error| {
+            Error::invalid(format!("component `{}`: its HTTP handler: {error:#}", component.name))
+        })?;
     let handler = handler.map(Arc::new);
     Ok(Loaded { guest, handler, of: component.clone(), bytes, bindings: used })
 }

@@ -26,6 +26,7 @@ mod look;
 mod neighbours;
 mod outbound;
 mod reload;
+mod reuse;
 mod routes;
 mod run;
 mod shutdown;

@@ -11,8 +11,9 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_types::Response;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
@@ -42,6 +43,11 @@ pub(super) struct Progress {
 
 struct Shared {
     body_ended: AtomicBool,
+    /// Whether the call failed. What its instance still held of the body then ends as if it were
+    /// complete, so this is set before the instance goes.
+    failed: AtomicBool,
+    /// The deadline of an instance that has other calls besides.
+    instance: OnceLock<Deadline>,
     wake: Notify,
 }
 
@@ -50,8 +56,25 @@ impl Progress {
         self.deadline.clone()
     }
 
+    /// Says that the call goes on in an instance with others, whose deadline this is.
+    pub(super) fn belongs_to(&self, instance: &Deadline) {
+        self.shared.instance.get_or_init(|| instance.clone());
+    }
+
     fn made(&self) {
         self.deadline.put_off(self.timeout);
+        if let Some(instance) = self.shared.instance.get() {
+            instance.put_off(self.timeout);
+        }
+    }
+
+    /// Says that the call failed. To be called while its instance is still there.
+    pub(super) fn fail(&self) {
+        self.shared.failed.store(true, Release);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.shared.failed.load(Acquire)
     }
 
     fn end_body(&self) {
@@ -80,7 +103,12 @@ impl BodyEnded {
 impl Exchange {
     /// Both sides of an exchange that begins now.
     pub(super) fn new(timeout: Duration) -> (Self, Progress, oneshot::Receiver<Head>) {
-        let shared = Shared { body_ended: AtomicBool::new(false), wake: Notify::new() };
+        let shared = Shared {
+            body_ended: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            instance: OnceLock::new(),
+            wake: Notify::new(),
+        };
         let deadline = Deadline::after(timeout);
         let progress = Progress { deadline, timeout, shared: Arc::new(shared) };
         let (send, receive) = oneshot::channel();
@@ -116,9 +144,8 @@ pub(super) async fn wait(
             running = false;
             match done {
                 Some(Ok(())) => {}
-                // An answer that was given before the trap is not taken back.
-                Some(Err(error)) if head.is_empty() => return Poll::Ready(Err(refusal(&error))),
-                Some(Err(error)) => label.report(&refusal(&error)),
+                // Nothing was sent yet, and whether the guest was done with its body nobody knows.
+                Some(Err(error)) => return Poll::Ready(Err(refusal(&error))),
                 None => return Poll::Ready(Err(Refused::NoAnswer)),
             }
         }
@@ -222,6 +249,10 @@ impl Answer {
                     Err(other) => return self.put_back(whole, Ok(other)),
                 },
                 Poll::Ready(Some(Err(error))) => return self.put_back(whole, Err(error)),
+                Poll::Ready(None) if self.progress.has_failed() => {
+                    let error = self.drive(cx).err().unwrap_or(Error::InternalError(None));
+                    return self.put_back(whole, Err(error));
+                }
                 Poll::Ready(None) => {
                     self.ready = Some(std::mem::take(&mut whole));
                     self.end();
@@ -324,12 +355,12 @@ impl Body for Answer {
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(None) => {
+                    let failed = this.progress.has_failed();
                     this.end();
                     // One more turn: most calls are over with their body, and then need no task.
-                    return match this.drive(cx) {
-                        Ok(()) => Poll::Ready(None),
-                        Err(error) => Poll::Ready(Some(Err(error))),
-                    };
+                    let driven = this.drive(cx).err();
+                    let error = || driven.unwrap_or(Error::InternalError(None));
+                    return Poll::Ready(failed.then(|| Err(error())));
                 }
                 Poll::Pending if driven || this.call.is_none() => {
                     return match this.poll_deadline(cx) {

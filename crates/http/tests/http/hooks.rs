@@ -108,12 +108,15 @@ async fn a_chain_of_requests_is_counted_and_a_loop_detected() {
     };
     assert_eq!(ask(&mut hooks).await.unwrap(), "none");
     chain.insert("cdn-loop", "other; v=1, wharf".parse().unwrap());
-    hooks.follow(&chain);
+    hooks.begin_chain();
+    hooks.join_chain(&chain);
     assert_eq!(ask(&mut hooks).await.unwrap(), "wharf, wharf");
+    hooks.join_chain(&HeaderMap::new());
+    assert_eq!(ask(&mut hooks).await.unwrap(), "wharf, wharf", "the longest counts");
     for _ in 0..15 {
         chain.append("cdn-loop", "wharf".parse().unwrap());
     }
-    hooks.follow(&chain);
+    hooks.join_chain(&chain);
     assert_eq!(ask(&mut hooks).await, Err(Error::LoopDetected));
 }
 

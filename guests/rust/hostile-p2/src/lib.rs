@@ -2,6 +2,7 @@
 //!
 //! | path | does |
 //! |---|---|
+//! | `/count` | no harm: answers how often this instance was asked that |
 //! | `/loop` | loops and never calls the host |
 //! | `/yield-loop` | loops over calls that give the host control |
 //! | `/hostcalls` | calls the host as fast as it can, for ever |
@@ -17,7 +18,9 @@
 //! | `/slow-body` | begins an answer, then writes a byte every second, for ever |
 //! | `/endless-body` | writes as much as is taken, for ever |
 //! | `/short-body` | promises 100 bytes and sends 4 |
+//! | `/trap-in-body` | sends 4 bytes and ends in the middle |
 use kit_p2::Target;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasip2::clocks::monotonic_clock;
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{
@@ -41,11 +44,14 @@ use bindings::wasi::logging::logging::{self, Level};
 
 struct Hostile;
 
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 impl Guest for Hostile {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let target = kit_p2::target(&request);
         let answer = match target.path() {
             "/good" => "fine".to_owned(),
+            "/count" => (COUNT.fetch_add(1, Relaxed) + 1).to_string(),
             "/loop" => spin(),
             "/yield-loop" => loop {
                 monotonic_clock::subscribe_duration(0).block();
@@ -64,7 +70,9 @@ impl Guest for Hostile {
             "/exit" => std::process::exit(3),
             "/no-answer" => return drop(out),
             "/headers" => return headers(&target, out),
-            "/slow-body" | "/endless-body" | "/short-body" => return body(target.path(), out),
+            "/slow-body" | "/endless-body" | "/short-body" | "/trap-in-body" => {
+                return body(target.path(), out);
+            }
             _ => return kit_p2::answer(out, 404, b"no such harm"),
         };
         kit_p2::answer(out, 200, answer.as_bytes());
@@ -142,8 +150,13 @@ fn body(path: &str, out: ResponseOutparam) {
                 kit_p2::write_all(&stream, b".")
             }
             "/endless-body" => kit_p2::write_all(&stream, &piece),
+            // Nobody has taken the bytes when the guest is gone.
+            "/trap-in-body" => stream.check_write().and_then(|_| stream.write(b"four")),
             _ => kit_p2::write_all(&stream, b"four"),
         };
+        if path == "/trap-in-body" {
+            std::process::abort();
+        }
         if written.is_err() || path == "/short-body" {
             break;
         }

@@ -1,8 +1,10 @@
 //! Does harm where the path says so, on WASI 0.3; `/good` answers `fine`.
 //!
 //! The paths of `hostile-p2`, but for the log, and of its own: `/tasks?n=` leaves tasks behind
-//! that never end, `/streams?n=` holds `n` streams, `/late` goes on for ever after its answer.
+//! that never end, `/streams?n=` holds `n` streams, `/late` goes on for ever after its answer,
+//! `/meet?n=` waits for company: until `n` requests have come to the instance.
 use kit_p3::{Target, answer};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasip3::clocks::monotonic_clock;
 use wasip3::exports::http::handler::Guest;
 use wasip3::http::types::{ErrorCode, Fields, Request, Response};
@@ -12,11 +14,26 @@ use wasip3::{spawn_local, wit_stream};
 
 struct Hostile;
 
+/// Requests of this instance that were counted.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+fn count() -> u32 {
+    COUNT.fetch_add(1, Relaxed) + 1
+}
+
 impl Guest for Hostile {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let target = kit_p3::target(&request);
         Ok(match target.path() {
             "/good" => answer(200, "fine"),
+            "/count" => answer(200, count().to_string()),
+            "/meet" => {
+                count();
+                while COUNT.load(Relaxed) < target.number("n", 2) {
+                    monotonic_clock::wait_for(5_000_000).await;
+                }
+                answer(200, "met")
+            }
             "/loop" => loop {
                 std::hint::black_box(0);
             },
@@ -66,7 +83,7 @@ impl Guest for Hostile {
                 answer(200, "still here")
             }
             "/headers" => headers(&target),
-            "/slow-body" | "/endless-body" | "/short-body" => body(target.path()),
+            "/slow-body" | "/endless-body" | "/short-body" | "/trap-in-body" => body(target.path()),
             _ => answer(404, "no such harm"),
         })
     }
@@ -124,6 +141,9 @@ fn body(path: &str) -> Response {
                 "/endless-body" => writer.write_all(vec![b'x'; 64 * 1024]).await,
                 _ => writer.write_all(b"four".to_vec()).await,
             };
+            if path == "/trap-in-body" {
+                std::process::abort();
+            }
             if !rest.is_empty() || path == "/short-body" {
                 break;
             }
