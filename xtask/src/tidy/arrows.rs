@@ -22,14 +22,14 @@ const OTHERS: [(&str, &[&str], bool); 8] = [
 ];
 
 /// Crates at the top: they may use whatever is below, and Wasmtime.
-const TOP: [&str; 2] = ["cli", "benches"];
+const TOP: [&str; 3] = ["cli", "benches", "embed"];
 
 /// Never used by what others get, only by tests.
 const FOR_TESTS: &str = "testkit";
 
 /// Every arrow of the workspace that points where it may not.
 pub(super) fn problems(root: &Path) -> Result<Vec<String>> {
-    let mut manifests = vec![root.join("benches"), root.join("xtask")];
+    let mut manifests = vec![root.join("benches"), root.join("examples/embed"), root.join("xtask")];
     for entry in fs::read_dir(root.join("crates"))? {
         manifests.push(entry?.path());
     }
