@@ -21,6 +21,11 @@ pub(crate) enum Bench {
     Inproc,
 }
 
+/// Builds the program as it is released, and what measures it.
+pub(crate) fn build() -> Result<()> {
+    http::build()
+}
+
 /// Measures it.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {

@@ -2,6 +2,7 @@
 use anyhow::Result;
 
 use crate::steps::{cargo, run, step};
+use crate::{bench, places};
 
 /// How long and how often.
 #[derive(clap::Args)]
@@ -20,10 +21,15 @@ pub(crate) fn campaigns(options: &Options) -> Result<()> {
         let test = ["test", "--package", "wharf-keyvalue", "--test", "conformance", "--", "crash"];
         run(cargo(&test).env("WHARF_CRASH_ROUNDS", options.crashes.to_string()))
     })?;
+    bench::build()?;
     step("a good component beside hostile ones", || {
-        let test = ["test", "--release", "--package", "wharf", "--test", "integration"];
+        // The tests as they are, about the program as it is released.
+        let program = places::target().join("release/wharf");
+        let test = ["test", "--package", "wharf", "--test", "integration"];
         let only = ["--", "neighbours", "--nocapture"];
         let arguments: Vec<&str> = test.into_iter().chain(only).collect();
-        run(cargo(&arguments).env("WHARF_SOAK_SECONDS", options.seconds.to_string()))
+        let mut test = cargo(&arguments);
+        test.env("WHARF_SOAK_SECONDS", options.seconds.to_string());
+        run(test.env("WHARF_PROGRAM", program))
     })
 }

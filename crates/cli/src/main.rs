@@ -22,7 +22,16 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Gives what this thread freed back to the system.
+fn trim() {
+    #[expect(unsafe_code, reason = "it takes a plain word, and may be called at any time")]
+    unsafe {
+        libmimalloc_sys::mi_collect(true);
+    }
+}
+
 fn main() -> ExitCode {
+    engine::trim_with(trim);
     // Usage mistakes end here, with code 2.
     let args = Args::parse();
     connect::tls::install();

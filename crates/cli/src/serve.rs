@@ -64,8 +64,11 @@ async fn run(
         gateway::admin::serve(admin, health, &tasks, stop.child())?;
     }
     let mut reload = reload;
+    // What was compiled and read to get here is done with.
+    engine::trim();
     while let Asked::Reload = signals.next().await {
         reload.reload().await;
+        engine::trim();
     }
     console::say("Stopping: running requests are finished; a second signal ends at once");
     stop.now();

@@ -21,6 +21,9 @@ use tokio::sync::oneshot;
 /// What a call may burn on its connection's thread.
 pub const BURN: Duration = Duration::from_millis(10);
 
+/// A thread without work for so long gives back its memory.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// How long a component that burnt too much is known as hot, so that its next calls move at once.
 const HOT: Duration = Duration::from_secs(1);
 
@@ -249,8 +252,8 @@ impl Pool {
         self.ready.notify_one();
     }
 
-    /// The next call of the component whose turn it is.
-    fn pop(&self) -> Arc<Task> {
+    /// The next call of the component whose turn it is, or `None` after a while without any.
+    fn pop(&self) -> Option<Arc<Task>> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(component) = queues.turns.pop_front() {
@@ -262,20 +265,37 @@ impl Pool {
                     } else {
                         turns.push_back(component);
                     }
-                    if let Some(task) = task {
+                    if task.is_some() {
                         return task;
                     }
                 }
                 continue;
             }
-            queues = self.ready.wait(queues).unwrap_or_else(PoisonError::into_inner);
+            let wait = self.ready.wait_timeout(queues, QUIET);
+            let (woken, waited) = wait.unwrap_or_else(PoisonError::into_inner);
+            queues = woken;
+            if waited.timed_out() && queues.turns.is_empty() {
+                drop(queues);
+                return None;
+            }
         }
     }
 
     fn work(&self) {
         lower_priority();
+        let mut worked = false;
         loop {
-            self.pop().poll();
+            match self.pop() {
+                Some(task) => {
+                    task.poll();
+                    worked = true;
+                }
+                None if worked => {
+                    crate::trim();
+                    worked = false;
+                }
+                None => {}
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ mod limits;
 mod source;
 mod tasks;
 mod ticker;
+mod trim;
 mod wasi;
 
 pub use budget::Budget;
@@ -34,4 +35,5 @@ pub use imports::{Import, Imports, Unserved, WASI, unserved};
 pub use limits::{Limits, Reached};
 pub use source::{Outline, Source, Wasm};
 pub use tasks::{Stop, Tasks};
+pub use trim::{trim, trim_with};
 pub use wasi::{Dir, Output, Serving, WasiSetup};

@@ -11,6 +11,7 @@ mod id;
 mod io;
 mod listener;
 mod path;
+mod quiet;
 mod routes;
 mod server;
 mod settings;

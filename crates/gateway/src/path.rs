@@ -2,9 +2,9 @@
 
 use crate::body::{Incoming, Outgoing};
 use crate::forwarded::Peer;
-use crate::id;
 use crate::routes::{Routes, Target};
 use crate::settings::Settings;
+use crate::{id, quiet};
 use arc_swap::ArcSwap;
 use engine::Tasks;
 use http::incoming::{Handler, Refused};
@@ -29,6 +29,7 @@ impl Shared {
         mut request: Request<hyper::body::Incoming>,
     ) -> Response<Outgoing> {
         let begun = Instant::now();
+        quiet::count();
         let (id, id_field) = id::assign(request.headers_mut());
         let log = self.settings.access_log.then(|| Line::new(&request, &id));
         let version = request.version();

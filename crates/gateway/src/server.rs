@@ -2,6 +2,7 @@
 
 use crate::listener::Bound;
 use crate::path::Shared;
+use crate::quiet;
 use crate::routes::Routes;
 use crate::settings::Settings;
 use arc_swap::ArcSwap;
@@ -73,6 +74,7 @@ impl Server {
                     let accept = bound.accept(Arc::clone(&shared), Arc::clone(&room), stop.child());
                     shared.tasks.spawn(accept);
                 }
+                shared.tasks.spawn(quiet::watch(stop.clone()));
                 if number == 0 {
                     shared.tasks.spawn(sweep(Arc::clone(&shared), stop.clone()));
                 }

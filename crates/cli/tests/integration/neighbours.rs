@@ -84,8 +84,8 @@ fn every_good_request_is_answered_beside_a_hundred_hostile_ones() {
 /// Says the figures of a campaign.
 #[expect(clippy::print_stderr, clippy::disallowed_methods, reason = "a report, on no runtime")]
 fn report(wharf: &Served, alone: &[Duration], beside: &[Duration], harmed: u64, before: u64) {
-    // Until the last of the hostile calls is over.
-    std::thread::sleep(Duration::from_secs(10));
+    // Until the last of the hostile calls is over, and threads have been quiet for a while.
+    std::thread::sleep(Duration::from_secs(20));
     eprintln!(
         "alone: p99 {:?} of {}; beside {harmed} hostile requests: p99 {:?} of {}; \
          memory {} MiB before, {} MiB after",

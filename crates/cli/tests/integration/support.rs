@@ -76,7 +76,7 @@ impl Folder {
     /// The program in this folder, with nothing of the machine's environment. Compiled code is
     /// shared by all tests, or the larger guests would be compiled by each.
     pub(crate) fn wharf(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+        let mut command = Command::new(program());
         command.current_dir(self.path()).args(args).env_clear();
         command.env("HOME", self.path());
         command.env("WHARF_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
@@ -94,6 +94,13 @@ impl Folder {
         let command = self.wharf(&args);
         Served::start(self, command)
     }
+}
+
+/// The program that was built with the tests, or the one that a campaign is about.
+#[expect(clippy::disallowed_methods, reason = "a parameter of campaigns")]
+fn program() -> PathBuf {
+    std::env::var("WHARF_PROGRAM")
+        .map_or_else(|_| env!("CARGO_BIN_EXE_wharf").into(), PathBuf::from)
 }
 
 /// Runs a command to its end. Whether it had to compile first is not what it is asked.
