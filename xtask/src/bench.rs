@@ -21,9 +21,9 @@ pub(crate) enum Bench {
     Inproc,
 }
 
-/// Builds the program as it is released, and what measures it.
+/// Builds the program as it is released, just as measurements do.
 pub(crate) fn build() -> Result<()> {
-    http::build()
+    http::build(&["wharf"])
 }
 
 /// Measures it.

@@ -134,8 +134,6 @@ fn config(kind: Kind, stack: usize, settings: &Settings) -> Config {
         .max_wasm_stack(stack)
         // Room for host functions below the guest's own stack.
         .async_stack_size(stack + (512 << 10))
-        // Nothing of one guest's stack is left for the next, and deep ones are given back.
-        .async_stack_zeroing(true)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_tail_call(true)
         .wasm_multi_memory(true)
@@ -182,7 +180,6 @@ fn pool(kind: Kind, settings: &Settings) -> PoolingAllocationConfig {
         // the page faults that follow it. Every slot that was ever used keeps so much.
         .linear_memory_keep_resident(resident())
         .table_keep_resident(64 << 10)
-        .async_stack_keep_resident(16 << 10)
         .pagemap_scan(Enabled::Auto);
     pool
 }
