@@ -9,9 +9,10 @@ use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::bench;
 use crate::guests;
 use crate::places;
-use crate::steps::{cargo, run, step};
+use crate::steps::step;
 
 /// How to show the demo.
 #[derive(Args)]
@@ -27,7 +28,7 @@ pub(crate) struct Options {
 /// Builds what is missing and serves until interrupted, or once.
 pub(crate) fn show(options: &Options) -> Result<()> {
     guests::build_example("guestbook")?;
-    step("wharf, for release", || run(&mut cargo(&["build", "--release", "--package", "wharf"])))?;
+    bench::build()?;
     if options.once {
         // Any free port will do for one request.
         return once(serve("127.0.0.1:0").stderr(Stdio::piped()).spawn()?);
