@@ -34,6 +34,8 @@ const PACKAGES: &[Package] = &[
     // Guests in Python and JavaScript; PyPI has a Node.js that is new enough, Debian may not.
     Package { name: "python3", present: Sign::Program(&["python3"]) },
     Package { name: "python3-venv", present: Sign::PythonModules("ensurepip, venv") },
+    // Servers for the tests of backends.
+    Package { name: "redis-server", present: Sign::Program(&["redis-server"]) },
     // The test that looks at the guestbook as a person would.
     Package {
         name: "chromium",

@@ -1,5 +1,6 @@
 //! Every promise of a contract on every backend in its list, each a trial of its own.
 
+use crate::servers;
 use base::promise::{Promise, Stage};
 use base::{Entry, Place, Result};
 use futures::FutureExt as _;
@@ -48,7 +49,9 @@ pub fn trials<C: ?Sized + Send + Sync>(
         }
         trials.extend(trials_with(entry.name, promises, move |place| {
             let place = Place { capability, ..place };
-            base::backend::open(std::slice::from_ref(entry), entry.example, place).boxed()
+            let url = servers::url(entry.name).unwrap_or_else(|| entry.example.to_owned());
+            async move { base::backend::open(std::slice::from_ref(entry), &url, place).await }
+                .boxed()
         }));
     }
     trials

@@ -3,6 +3,8 @@
 pub mod conformance;
 pub mod guests;
 pub mod program;
+pub mod proxy;
+pub mod servers;
 
 pub use conformance::conformance;
 pub use guests::guest;

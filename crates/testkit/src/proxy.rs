@@ -1,0 +1,121 @@
+//! A proxy in front of a server, which does to connections what networks do.
+#![expect(clippy::expect_used, reason = "it is how a test fails")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What the network does now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weather {
+    /// Nothing passes, and no connection ends.
+    pub stalled: bool,
+    /// Answers are lost on their way; requests arrive.
+    pub answers_lost: bool,
+    /// New connections are closed at once.
+    pub refused: bool,
+    /// How much later each piece arrives.
+    pub delay: Duration,
+    /// Counts how often all connections were reset.
+    cuts: u64,
+}
+
+/// A running proxy. Ends with its connections when dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    weather: watch::Sender<Weather>,
+    _tasks: JoinSet<()>,
+}
+
+impl Proxy {
+    /// A proxy in front of `server`, in fair weather.
+    ///
+    /// # Panics
+    /// If there is no port for it.
+    pub async fn start(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let (weather, forecast) = watch::channel(Weather::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, server, forecast));
+        Self { address, weather, _tasks: tasks }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes the weather.
+    pub fn change(&self, change: impl FnOnce(&mut Weather)) {
+        self.weather.send_modify(change);
+    }
+
+    /// Resets every connection that is open.
+    pub fn cut(&self) {
+        self.change(|weather| weather.cuts += 1);
+    }
+}
+
+async fn accept(listener: TcpListener, server: SocketAddr, weather: watch::Receiver<Weather>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((client, _)) = accepted else { continue };
+                connections.spawn(relay(client, server, weather.clone()));
+            }
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+}
+
+async fn relay(client: TcpStream, server: SocketAddr, mut weather: watch::Receiver<Weather>) {
+    // What is closed without a word looks like a reset.
+    let _resets = client.set_zero_linger();
+    let begun = *weather.borrow_and_update();
+    if begun.refused {
+        return;
+    }
+    let Ok(server) = TcpStream::connect(server).await else { return };
+    let _at_once = (client.set_nodelay(true), server.set_nodelay(true));
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let requests = pass(from_client, to_server, weather.clone(), false);
+    let answers = pass(from_server, to_client, weather.clone(), true);
+    tokio::select! {
+        () = async { tokio::join!(requests, answers); } => {}
+        _ = weather.wait_for(|weather| weather.cuts != begun.cuts) => {}
+    }
+}
+
+/// Passes one direction of a connection on, as the weather is when each piece comes.
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut weather: watch::Receiver<Weather>,
+    answers: bool,
+) {
+    let mut piece = vec![0; 16 << 10];
+    loop {
+        let Ok(length) = from.read(&mut piece).await else { return };
+        if weather.wait_for(|weather| !weather.stalled).await.is_err() {
+            return;
+        }
+        let now = *weather.borrow();
+        if !now.delay.is_zero() {
+            tokio::time::sleep(now.delay).await;
+        }
+        if length == 0 {
+            drop(to.shutdown().await);
+            return;
+        }
+        let lost = answers && now.answers_lost;
+        if !lost && to.write_all(piece.get(..length).unwrap_or_default()).await.is_err() {
+            return;
+        }
+    }
+}

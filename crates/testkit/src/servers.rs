@@ -1,0 +1,200 @@
+//! Real servers for the tests of backends: started on free ports of this machine, each in a folder
+//! of its own, and gone when the test program ends, however it ends.
+#![expect(clippy::expect_used, clippy::panic, reason = "it is how a test fails")]
+
+mod redis;
+
+use crate::program::PATIENCE;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use redis::{redis, redis_again, redis_with};
+
+/// The URL of a server for a backend that needs one, started when it is first asked for; `None` for
+/// a backend that needs none.
+///
+/// # Panics
+/// If it cannot be started: with the command that installs it.
+pub fn url(backend: &str) -> Option<String> {
+    match backend {
+        "redis" => Some(redis().url()),
+        _ => None,
+    }
+}
+
+/// A running server. Killed when dropped.
+pub struct Server {
+    child: Mutex<Child>,
+    /// Where it keeps its data.
+    folder: Option<PathBuf>,
+    scheme: &'static str,
+    address: SocketAddr,
+}
+
+/// How a server is started.
+struct Recipe {
+    /// Its program.
+    program: &'static str,
+    /// The Debian package that has it.
+    package: &'static str,
+    scheme: &'static str,
+}
+
+impl Server {
+    /// `scheme://127.0.0.1:port`.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends it a signal, `SIGSTOP` for example.
+    ///
+    /// # Panics
+    /// If it is not there any more.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid fits"));
+        kill(pid, signal).unwrap_or_else(|error| panic!("{signal} to {}: {error}", self.scheme));
+    }
+
+    /// Ends it at once, as a crash does, and waits until it is gone.
+    ///
+    /// # Panics
+    /// If it is not there any more.
+    pub fn crash(&self) {
+        self.signal(Signal::SIGKILL);
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(child.wait());
+    }
+}
+
+impl Server {
+    /// Ends it, and leaves its data where they are.
+    fn leave(mut self) -> (PathBuf, SocketAddr) {
+        let folder = self.folder.take().expect("it is taken once");
+        (folder, self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop(child.kill());
+        drop(child.wait());
+        if let Some(folder) = &self.folder {
+            drop(fs::remove_dir_all(folder));
+        }
+    }
+}
+
+impl Recipe {
+    /// Starts it in a folder, on an address that was free just now.
+    fn start(
+        &self,
+        folder: PathBuf,
+        address: SocketAddr,
+        arguments: &[String],
+        is_ready: impl Fn(SocketAddr) -> bool,
+    ) -> Server {
+        // It dies with the thread that started it, which lives as long as this program.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", self.program]).args(arguments);
+        command.current_dir(&folder).stdin(Stdio::null());
+        let log = fs::File::create(folder.join("log")).expect("the folder is ours");
+        command.stdout(log.try_clone().expect("a file has copies")).stderr(log);
+        let child = spawn(command).unwrap_or_else(|error| panic!("setpriv: {error}"));
+        let said = folder.join("log");
+        let folder = Some(folder);
+        let server = Server { child: Mutex::new(child), folder, scheme: self.scheme, address };
+        let end = Instant::now() + PATIENCE;
+        while !is_ready(address) {
+            let ended = {
+                let mut child = server.child.lock().unwrap_or_else(PoisonError::into_inner);
+                child.try_wait().ok().flatten()
+            };
+            if ended.is_some() || Instant::now() > end {
+                let said = fs::read_to_string(&said).unwrap_or_default();
+                panic!(
+                    "{} did not start ({ended:?}); run: cargo xtask setup\n\
+                     (Debian's package is {})\n{said}",
+                    self.program, self.package
+                );
+            }
+            thread::park_timeout(Duration::from_millis(10));
+        }
+        server
+    }
+}
+
+/// An address of this machine whose port was free just now.
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+    listener.local_addr().expect("it is bound")
+}
+
+/// A folder that nobody else has. Those of test programs that are gone are removed.
+fn folder(name: &str) -> PathBuf {
+    static TIDY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let all = std::env::temp_dir().join("wharf-servers");
+        fs::create_dir_all(&all).expect("a folder for servers");
+        for entry in fs::read_dir(&all).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !Path::new("/proc").join(&name).exists() {
+                drop(fs::remove_dir_all(entry.path()));
+            }
+        }
+        all.join(std::process::id().to_string())
+    });
+    static COUNT: Mutex<u32> = Mutex::new(0);
+    let mut count = COUNT.lock().unwrap_or_else(PoisonError::into_inner);
+    *count += 1;
+    let folder = TIDY.join(format!("{name}-{count}"));
+    fs::create_dir_all(&folder).expect("a folder for a server");
+    folder
+}
+
+type Started = std::io::Result<Child>;
+type Order = (Command, Sender<Started>);
+
+/// Starts a process from the one thread that starts them all.
+fn spawn(command: Command) -> Started {
+    static STARTER: LazyLock<Mutex<Sender<Order>>> = LazyLock::new(|| {
+        let (send, orders) = channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, reply) in orders {
+                drop(reply.send(command.spawn()));
+            }
+        });
+        Mutex::new(send)
+    });
+    let (reply, started) = channel();
+    let starter = STARTER.lock().unwrap_or_else(PoisonError::into_inner);
+    starter.send((command, reply)).expect("the starter lives");
+    drop(starter);
+    started.recv().expect("the starter answers")
+}
+
+/// Sends a line and tells whether the answer begins with these words.
+fn answers(address: SocketAddr, line: &str, words: &str) -> bool {
+    use std::io::{Read as _, Write as _};
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else {
+        return false;
+    };
+    let _patience = stream.set_read_timeout(Some(Duration::from_secs(2)));
+    let mut answer = vec![0; words.len()];
+    stream.write_all(line.as_bytes()).is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && answer == words.as_bytes()
+}
