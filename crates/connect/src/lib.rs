@@ -1,3 +1,6 @@
 //! One client per vendor, shared by the capabilities; and TLS, shared by everything.
 
+pub mod gate;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod tls;

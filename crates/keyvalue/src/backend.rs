@@ -3,11 +3,13 @@
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use crate::Store;
 use base::Entry;
 use base::backend::backend;
-#[cfg(not(feature = "embedded"))]
+#[cfg(not(all(feature = "embedded", feature = "redis")))]
 use base::backend::missing;
 
 /// Every backend that a binding's URL may choose.
@@ -17,4 +19,8 @@ pub const BACKENDS: &[Entry<dyn Store>] = &[
     #[cfg(not(feature = "embedded"))]
     missing("embedded", &["embedded"]),
     backend::<memory::Memory>(),
+    #[cfg(feature = "redis")]
+    backend::<redis::Redis>(),
+    #[cfg(not(feature = "redis"))]
+    missing("redis", &["redis", "rediss"]),
 ];

@@ -169,4 +169,8 @@ impl<S: Store> Store for Checked<S> {
         }
         self.0.watch(options).await
     }
+
+    async fn destroy(&self) -> Result<()> {
+        self.0.destroy().await
+    }
 }

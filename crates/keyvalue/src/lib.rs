@@ -5,6 +5,7 @@
 mod change;
 mod checked;
 mod conflict;
+mod counter;
 mod local;
 mod offer;
 mod options;
@@ -157,5 +158,16 @@ pub trait Store: Send + Sync + 'static {
     /// [`WatchOptions::from`] unless it says `resumable`.
     async fn watch(&self, _options: &WatchOptions) -> Result<Changes> {
         Err(Error::unsupported("this store cannot be watched"))
+    }
+
+    /// Removes everything that the binding keeps: entries, fences, history.
+    ///
+    /// For a binding that was made to be thrown away, as `wharf conformance` does. Calls that are
+    /// made meanwhile may leave something behind.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`](base::Kind) where a binding ends with its file or its process.
+    async fn destroy(&self) -> Result<()> {
+        Err(Error::unsupported("this store ends with its file or its process"))
     }
 }

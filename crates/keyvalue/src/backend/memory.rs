@@ -1,6 +1,6 @@
 //! Entries in this process's memory, gone when it ends.
 
-use crate::local::{Alarm, Clock, Hub, Openings, Record, Stored, Table, incarnation, page, rules};
+use crate::local::{Alarm, Clock, Hub, Openings, Stored, Table, incarnation, page, rules};
 use crate::{
     Changes, Checked, Fence, Levels, ListOptions, Offer, Page, Store, Version, Versioned,
     WatchOptions, WriteOptions,
@@ -233,7 +233,7 @@ impl State {
     }
 
     fn publish(&mut self, key: Arc<str>, value: Option<(Bytes, u128)>) {
-        self.hub.publish(Record { sequence: self.sequence, key, value });
+        self.hub.publish(self.hub.record(self.sequence, key, value));
     }
 
     /// What the table takes once `entries` are in it.

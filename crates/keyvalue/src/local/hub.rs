@@ -1,6 +1,8 @@
 //! The hub that tells watchers what changed, each through a bounded queue of its own.
 
 use super::lock;
+#[cfg(feature = "redis")]
+use crate::Versioned;
 use crate::{Change, Changes, Position, Version, WatchOptions};
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -21,13 +23,32 @@ const HISTORY_BYTES: usize = 4 << 20;
 
 /// A change, shared by all watchers. Without a value: the key is gone.
 pub(crate) struct Record {
-    /// Its place in the store's sequence.
-    pub(crate) sequence: u64,
+    /// Its place in the store's sequence, where the store counts.
+    sequence: u64,
+    position: Position,
     pub(crate) key: Arc<str>,
-    pub(crate) value: Option<(Bytes, u128)>,
+    value: Option<(Bytes, Version)>,
 }
 
 impl Record {
+    /// A change that a server told of, at its own position.
+    #[cfg(feature = "redis")]
+    pub(crate) fn remote(position: Position, key: String, value: Option<Versioned>) -> Self {
+        let value = value.map(|stored| (stored.value, stored.version));
+        Self { sequence: 0, position, key: key.into(), value }
+    }
+
+    /// What a watcher is told.
+    pub(crate) fn change(&self) -> Change {
+        let (key, position) = (self.key.as_ref().to_owned(), self.position);
+        match &self.value {
+            Some((value, version)) => {
+                Change::Set { key, value: value.clone(), version: *version, position }
+            }
+            None => Change::Delete { key, position },
+        }
+    }
+
     fn size(&self) -> usize {
         self.value.as_ref().map_or(0, |(value, _)| value.len())
     }
@@ -66,7 +87,7 @@ struct Watcher {
 #[derive(Default)]
 struct Queue {
     closed: bool,
-    missed: Option<u64>,
+    missed: Option<Position>,
     records: VecDeque<Arc<Record>>,
     bytes: usize,
 }
@@ -84,8 +105,19 @@ impl Hub {
         Arc::new(Self { incarnation, watchers: AtomicUsize::new(0), parts: Mutex::new(parts) })
     }
 
+    /// A change of a store that counts its changes.
+    pub(crate) fn record(
+        &self,
+        sequence: u64,
+        key: Arc<str>,
+        value: Option<(Bytes, u128)>,
+    ) -> Record {
+        let value = value.map(|(value, version)| (value, Version::from(version)));
+        Record { sequence, position: self.position(sequence), key, value }
+    }
+
     /// Whether nobody watches now.
-    #[cfg(feature = "embedded")]
+    #[cfg(any(feature = "embedded", feature = "redis"))]
     pub(crate) fn is_idle(&self) -> bool {
         self.watchers.load(Ordering::Acquire) == 0
     }
@@ -101,6 +133,15 @@ impl Hub {
         }
         if parts.last.is_some() {
             parts.remember(record);
+        }
+    }
+
+    /// Tells everybody that changes up to this position are lost.
+    #[cfg(feature = "redis")]
+    pub(crate) fn miss(&self, position: Position) {
+        for watcher in &lock(&self.parts).watchers {
+            lock(&watcher.queue).miss(position);
+            watcher.notify.notify_one();
         }
     }
 
@@ -146,7 +187,7 @@ impl Hub {
         let oldest = parts.history.front().map_or(last + 1, |record| record.sequence);
         let known = self.sequence(from).filter(|seen| (oldest - 1..=last).contains(seen));
         if known.is_none() {
-            lock(&watcher.queue).missed = Some(oldest - 1);
+            lock(&watcher.queue).missed = Some(self.position(oldest - 1));
         }
         for record in &parts.history {
             if known.is_none_or(|seen| record.sequence > seen)
@@ -181,6 +222,15 @@ impl Parts {
     }
 }
 
+impl Queue {
+    /// What waits is a part of what was missed.
+    fn miss(&mut self, position: Position) {
+        self.missed = Some(position);
+        self.records.clear();
+        self.bytes = 0;
+    }
+}
+
 impl Watcher {
     fn push(&self, record: Arc<Record>) {
         let mut queue = lock(&self.queue);
@@ -188,9 +238,7 @@ impl Watcher {
         let full = queue.records.len() == QUEUE
             || (queue.bytes > QUEUE_BYTES && !queue.records.is_empty());
         if full {
-            queue.missed = Some(record.sequence);
-            queue.records.clear();
-            queue.bytes = 0;
+            queue.miss(record.position);
         } else {
             queue.records.push_back(record);
         }
@@ -233,22 +281,12 @@ impl Subscription {
     /// The next change, or whether there will be none.
     fn take(&self) -> Result<Change, bool> {
         let mut queue = lock(&self.watcher.queue);
-        if let Some(sequence) = queue.missed.take() {
-            return Ok(Change::Missed { position: self.hub.position(sequence) });
+        if let Some(position) = queue.missed.take() {
+            return Ok(Change::Missed { position });
         }
         let record = queue.records.pop_front().ok_or(queue.closed)?;
         queue.bytes -= record.size();
-        let position = self.hub.position(record.sequence);
-        let key = record.key.as_ref().to_owned();
-        Ok(match &record.value {
-            Some((value, version)) => Change::Set {
-                key,
-                value: value.clone(),
-                version: Version::from(*version),
-                position,
-            },
-            None => Change::Delete { key, position },
-        })
+        Ok(record.change())
     }
 }
 

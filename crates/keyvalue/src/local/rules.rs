@@ -3,8 +3,8 @@
 //! Each function changes everything that it should, or nothing.
 
 use super::{Stored, Table};
-use crate::{Expect, Version, WriteOptions, stale_fence, unmet};
-use base::{Error, Result};
+use crate::{Expect, Version, WriteOptions, counter, stale_fence, unmet};
+use base::Result;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -85,13 +85,10 @@ pub(crate) fn increment<T: Table>(
     let current = live(table, key)?;
     check_expectation(current.as_ref(), options)?;
     let before = match &current {
-        Some(stored) => counter(&stored.value)
-            .ok_or_else(|| Error::invalid("the value is no counter: not a decimal i64"))?,
+        Some(stored) => counter::read(&stored.value)?,
         None => 0,
     };
-    let sum = before.checked_add(delta).ok_or_else(|| {
-        Error::invalid(format!("the counter overflows: {before} + {delta} is no i64"))
-    })?;
+    let sum = counter::add(before, delta)?;
     let value = Bytes::from(sum.to_string());
     table.admit(&[(key, value.len())])?;
     let expires = match (&current, options.ttl) {
@@ -101,13 +98,6 @@ pub(crate) fn increment<T: Table>(
     table.put(key, value, expires);
     keep_fence(table, options);
     Ok(sum)
-}
-
-/// The number that `value` is in decimal, written in the one way that every backend writes it.
-fn counter(value: &[u8]) -> Option<i64> {
-    let text = str::from_utf8(value).ok()?;
-    let number: i64 = text.parse().ok()?;
-    (number.to_string() == text).then_some(number)
 }
 
 fn check_expectation(current: Option<&Stored>, options: &WriteOptions) -> Result<()> {

@@ -10,6 +10,7 @@
 
 mod crash;
 mod disk;
+mod faults;
 mod files;
 mod linear;
 mod model;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     trials.extend(crash::trials());
     trials.extend(power::trials());
     trials.extend(files::trials());
+    trials.extend(faults::trials());
     testkit::conformance::run(trials)
 }
 
@@ -81,7 +83,19 @@ fn stores() -> impl Iterator<Item = (&'static str, Open)> {
     };
     let strict: Open = |data| open(embedded(Durability::Strict), data);
     let relaxed: Open = |data| open(embedded(Durability::Relaxed), data);
-    [("memory", memory), ("embedded", strict), ("relaxed", relaxed)].into_iter()
+    let redis: Open = |data| remote("redis", data);
+    let stores = [("memory", memory), ("embedded", strict), ("relaxed", relaxed), ("redis", redis)];
+    stores.into_iter()
+}
+
+/// A binding on the backend's server, as much its own as the folder is.
+fn remote(backend: &'static str, data: &Path) -> BoxFuture<'static, Arc<dyn Store>> {
+    let place = Place { app: data.display().to_string(), ..place(data) };
+    async move {
+        let url = testkit::servers::url(backend).unwrap();
+        base::backend::open(BACKENDS, &url, place).await.unwrap()
+    }
+    .boxed()
 }
 
 /// A trial that fails by panicking.

@@ -222,7 +222,7 @@ impl Edit<'_> {
 
     /// Watchers hear of a change when readers see it.
     fn publish(&mut self, key: Arc<str>, value: Option<(Bytes, u128)>) {
-        let record = Record { sequence: self.front.sequence, key, value };
+        let record = self.core.hub.record(self.front.sequence, key, value);
         if self.core.is_strict() {
             self.front.pending.records.push(record);
         } else if !self.core.hub.is_idle() {

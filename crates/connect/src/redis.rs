@@ -1,0 +1,320 @@
+//! Redis, and what speaks its protocol: one server, the master that Sentinels name, or a cluster.
+//!
+//! All calls share one connection, whose commands are pipelined; one that was lost is made anew by
+//! the next call.
+
+use crate::gate::Gate;
+use base::{Error, Kind, Result};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, Pipeline, RedisError, RedisFuture, ServerErrorKind, TlsMode, Value,
+};
+use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// Where the server is, and how calls to it are bounded.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://…` with TLS.
+    pub url: String,
+    /// How the servers are arranged.
+    pub mode: Mode,
+    /// Further nodes of a cluster, or further Sentinels, as `host:port`.
+    pub nodes: Vec<String>,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// How many calls are on their way at once.
+    pub in_flight: usize,
+}
+
+/// How the servers are arranged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One server.
+    Single,
+    /// The URL leads to a Sentinel, which knows the master of this name.
+    Sentinel(String),
+    /// The URL leads to a node of a cluster.
+    Cluster,
+}
+
+/// A way to the server. Connects when it is first needed.
+pub struct Redis {
+    gate: Gate,
+    link: Link,
+    config: AsyncConnectionConfig,
+    /// The connection that calls share.
+    current: StdMutex<Option<Connection>>,
+    /// Held by the call that makes one; the others wait for it.
+    connecting: Mutex<()>,
+}
+
+enum Link {
+    Single(Box<Client>),
+    Sentinel(Box<Mutex<SentinelClient>>),
+    Cluster(Box<ClusterClient>),
+}
+
+/// One connection. Cheap to clone.
+#[derive(Clone)]
+pub enum Connection {
+    /// To one server.
+    One(MultiplexedConnection),
+    /// To all nodes of a cluster.
+    All(ClusterConnection),
+}
+
+impl Redis {
+    /// A way to the server that `settings` name. Connects to nobody yet.
+    ///
+    /// # Errors
+    /// `Invalid` when the URL or a node cannot be read. The message does not hold the password.
+    pub fn new(settings: &Settings) -> Result<Self> {
+        let shown = base::redact(&settings.url);
+        let wrong = |error: RedisError| {
+            Error::invalid(format!("`{shown}` is no URL of a Redis server")).with_source(error)
+        };
+        let info = settings.url.as_str().into_connection_info().map_err(wrong)?;
+        let connect = settings.timeout.min(Duration::from_secs(5));
+        let link = match &settings.mode {
+            Mode::Single => Link::Single(Box::new(Client::open(info.clone()).map_err(wrong)?)),
+            Mode::Sentinel(master) => {
+                let client = sentinel(&info, &settings.nodes, master)?;
+                Link::Sentinel(Box::new(Mutex::new(client)))
+            }
+            Mode::Cluster => Link::Cluster(Box::new(cluster(&info, settings, connect)?)),
+        };
+        let server = match &settings.mode {
+            Mode::Single => format!("redis {}", info.addr()),
+            Mode::Sentinel(master) => format!("redis master `{master}` of {}", info.addr()),
+            Mode::Cluster => format!("redis cluster {}", info.addr()),
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(connect))
+            // The gate has the timeout.
+            .set_response_timeout(None);
+        Ok(Self {
+            gate: Gate::new(server, settings.timeout, settings.in_flight),
+            link,
+            config,
+            current: StdMutex::default(),
+            connecting: Mutex::default(),
+        })
+    }
+
+    /// What it leads to, for messages.
+    pub fn server(&self) -> &str {
+        self.gate.server()
+    }
+
+    /// Sends one command.
+    ///
+    /// # Errors
+    /// What the server says, or that it is away; then nobody knows whether the command took
+    /// effect.
+    pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        self.call(async |connection| command.query_async(connection).await).await
+    }
+
+    /// Sends a command that changes nothing; a second time, if its connection turns out to be gone.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn read<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        match self.query(command).await {
+            Err(error) if error.kind() == Kind::Unavailable && self.current().is_none() => {
+                self.query(command).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Makes several exchanges with the server that belong together, under one timeout.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn call<T>(
+        &self,
+        exchange: impl AsyncFnOnce(&mut Connection) -> Result<T, RedisError>,
+    ) -> Result<T> {
+        self.gate
+            .call(async {
+                let mut connection = self.connection().await?;
+                match exchange(&mut connection).await {
+                    Ok(value) => Ok(value),
+                    Err(error) => {
+                        if is_lost(&error) {
+                            self.forget();
+                        }
+                        Err(self.classify(error))
+                    }
+                }
+            })
+            .await
+    }
+
+    /// A connection of its own, for commands that block.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub async fn connect(&self) -> Result<Connection> {
+        let made = match &self.link {
+            Link::Single(client) => client
+                .get_multiplexed_async_connection_with_config(&self.config)
+                .await
+                .map(Connection::One),
+            Link::Sentinel(client) => client
+                .lock()
+                .await
+                .get_async_connection_with_config(&self.config)
+                .await
+                .map(Connection::One),
+            Link::Cluster(client) => client.get_async_connection().await.map(Connection::All),
+        };
+        made.map_err(|error| self.classify(error))
+    }
+
+    async fn connection(&self) -> Result<Connection> {
+        if let Some(current) = &*self.current() {
+            return Ok(current.clone());
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some(current) = &*self.current() {
+            return Ok(current.clone());
+        }
+        let made = self.connect().await?;
+        *self.current() = Some(made.clone());
+        Ok(made)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the next call connect anew.
+    fn forget(&self) {
+        *self.current() = None;
+    }
+
+    /// What a caller can do about an error of the server.
+    fn classify(&self, error: RedisError) -> Error {
+        let code = error.code().unwrap_or_default();
+        let kind = match error.kind() {
+            _ if error.is_timeout() => Kind::Timeout,
+            ErrorKind::AuthenticationFailed => Kind::Denied,
+            _ if matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM") => Kind::Denied,
+            _ if code == "OOM" => Kind::Exhausted,
+            _ if matches!(code, "MISCONF" | "NOREPLICAS" | "UNBLOCKED") => Kind::Unavailable,
+            ErrorKind::Server(
+                ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask,
+            )
+            | ErrorKind::ClusterConnectionNotFound
+            | ErrorKind::MasterNameNotFoundBySentinel => Kind::Unavailable,
+            ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => Kind::Invalid,
+            ErrorKind::Server(_) if code == "WRONGTYPE" => Kind::Corrupt,
+            ErrorKind::Server(_) | ErrorKind::Extension => Kind::Internal,
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Kind::Corrupt,
+            _ => Kind::Unavailable,
+        };
+        Error::new(kind, self.server().to_owned()).with_source(error)
+    }
+}
+
+/// Whether the connection is of no further use: broken, or to who is no longer the master.
+fn is_lost(error: &RedisError) -> bool {
+    error.is_unrecoverable_error()
+        || error.is_connection_dropped()
+        || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly))
+}
+
+fn sentinel(info: &ConnectionInfo, nodes: &[String], master: &str) -> Result<SentinelClient> {
+    let wrong = |error: RedisError| Error::invalid("the Sentinels").with_source(error);
+    let settings = info.redis_settings();
+    let addresses = std::iter::once(Ok(info.addr().clone())).chain(nodes.iter().map(|node| {
+        let (host, port) = address(node)?;
+        Ok(ConnectionAddr::Tcp(host, port))
+    }));
+    let addresses: Vec<_> = addresses.collect::<Result<_>>()?;
+    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)
+        .map_err(wrong)?
+        .set_client_to_redis_db(settings.db());
+    if let Some(user) = settings.username() {
+        builder = builder.set_client_to_redis_username(user);
+    }
+    if let Some(password) = settings.password() {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        builder = builder
+            .set_client_to_redis_tls_mode(TlsMode::Secure)
+            .set_client_to_sentinel_tls_mode(TlsMode::Secure);
+    }
+    builder.build().map_err(wrong)
+}
+
+fn cluster(info: &ConnectionInfo, settings: &Settings, connect: Duration) -> Result<ClusterClient> {
+    let wrong = |error: RedisError| Error::invalid("the cluster's nodes").with_source(error);
+    let mut nodes = vec![info.clone()];
+    for node in &settings.nodes {
+        let (host, port) = address(node)?;
+        let node = match info.addr() {
+            ConnectionAddr::TcpTls { .. } => format!("rediss://{host}:{port}"),
+            _ => format!("redis://{host}:{port}"),
+        };
+        let node = node.as_str().into_connection_info().map_err(wrong)?;
+        nodes.push(node.set_redis_settings(info.redis_settings().clone()));
+    }
+    ClusterClient::builder(nodes)
+        .connection_timeout(connect)
+        .response_timeout(settings.timeout)
+        .retries(3)
+        .build()
+        .map_err(wrong)
+}
+
+fn address(node: &str) -> Result<(String, u16)> {
+    let parts = node.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    match parts {
+        Some((host, port)) if !host.is_empty() => Ok((host.to_owned(), port)),
+        _ => Err(Error::invalid(format!("`{node}` is no `host:port`"))),
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::One(one) => one.req_packed_command(command),
+            Self::All(all) => all.req_packed_command(command),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        commands: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::One(one) => one.req_packed_commands(commands, offset, count),
+            Self::All(all) => all.req_packed_commands(commands, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::One(one) => one.get_db(),
+            Self::All(all) => all.get_db(),
+        }
+    }
+}
