@@ -21,7 +21,7 @@ pub(crate) struct Args {
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done
-  1   the guest failed
+  1   the guest failed, or a promise is broken
   2   the command line is wrong
   64  the deployment file or the guest is wrong
   65  data is corrupt
@@ -39,6 +39,10 @@ pub(crate) enum Verb {
     Check(CheckArgs),
     /// Show what a component imports and exports, and what of it is served.
     Inspect(InspectArgs),
+    /// Hold a server to the promises of a capability.
+    ///
+    /// Tries every promise in a namespace of its own and leaves nothing behind.
+    Conformance(ConformanceArgs),
     /// Compile a component ahead of time into the compile cache.
     Compile(CompileArgs),
     /// Print a script that completes commands in a shell.
@@ -162,6 +166,27 @@ pub(crate) struct CompileArgs {
     pub(crate) winch: bool,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ConformanceArgs {
+    /// The capability: keyvalue.
+    pub(crate) capability: String,
+    /// The server, as in the deployment file: `redis://127.0.0.1:6379`.
+    pub(crate) url: String,
+    /// The form of the report.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For CI systems: the XML of JUnit.
+    Junit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

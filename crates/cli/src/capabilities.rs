@@ -1,8 +1,10 @@
 //! The one list of capabilities: what the program serves, and from which section it comes.
 
+use crate::conformance::{self, Conformance};
 use base::backend::choose;
 use base::{Opening, Place, Result};
 use engine::{Capability as _, Plugin, plugin};
+use futures::FutureExt as _;
 use http::host::Http;
 use keyvalue::host::KeyValue;
 use std::sync::Arc;
@@ -39,6 +41,18 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
         },
     },
 ];
+
+/// The capabilities whose promises `wharf conformance` tries.
+pub(crate) const CONFORMANCE: &[Conformance] = &[Conformance {
+    name: KeyValue::NAME,
+    run: |url, folder| {
+        let what = (keyvalue::BACKENDS, keyvalue::promises::PROMISES);
+        let describe = |store: &dyn keyvalue::Store| store.offer().backend.to_string();
+        let destroy =
+            |store: Arc<dyn keyvalue::Store>| async move { store.destroy().await }.boxed();
+        conformance::run(KeyValue::NAME, what, url, folder, (describe, destroy)).boxed()
+    },
+}];
 
 /// A binding's settings, read and not yet acted on.
 pub(crate) enum ToOpen {

@@ -5,6 +5,7 @@ mod args;
 mod capabilities;
 mod check;
 mod compile;
+mod conformance;
 mod console;
 mod exit;
 mod inspect;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Check(args) => check::check(&args),
         Verb::Inspect(args) => inspect::inspect(&args),
+        Verb::Conformance(args) => conformance::conformance(&args),
         Verb::Compile(args) => compile::compile(&args),
         Verb::Completions { shell } => args::completions(shell),
     };

@@ -85,3 +85,20 @@ fn another_title_needs_only_a_signal() {
     wharf.program.wait_for("Reloaded");
     assert!(wharf.text("/").contains("<title>At sea</title>"));
 }
+
+#[test]
+fn one_line_puts_it_on_another_backend() {
+    for backend in ["memory", "redis"] {
+        let url = testkit::servers::url(backend).unwrap_or_else(|| format!("{backend}:"));
+        let name = format!("name = \"guestbook-{}\"", std::process::id());
+        let file = FILE.replace("\"embedded:\"", &format!("\"{url}\""));
+        let file = file.replace("name = \"guestbook\"", &name);
+        assert!(file.contains(&url));
+        let wharf = Folder::with(&file).serve(&[]);
+        assert!(wharf.text("/").contains("Nobody has written here yet"), "{backend}");
+        assert_eq!(sign(&wharf, "name=Ada&message=Ahoy+there"), (303, "/".to_owned()));
+        let page = wharf.text("/");
+        assert!(page.contains("Ahoy there"), "{backend}: {page}");
+        assert!(page.contains("<strong id=\"visits\">2</strong>"), "{backend}: {page}");
+    }
+}

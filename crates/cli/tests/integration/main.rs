@@ -15,6 +15,7 @@ mod bad_files;
 mod bad_requests;
 mod cache;
 mod config;
+mod conformance;
 mod echo;
 mod guestbook;
 mod hello;
