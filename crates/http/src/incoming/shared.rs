@@ -87,28 +87,34 @@ async fn drive(
         Some(instance) => Ok(instance),
         None => handler.instantiate(calls.deadline.clone()).await,
     };
-    let error = match instance {
-        Ok(mut instance) => match calls.run(&mut instance, &mut queue, &seat, &life).await {
-            Ok(sound) => {
-                instance.served = seat.close();
-                if sound {
-                    handler.keep(instance);
-                }
-                return;
+    let mut instance = match instance {
+        Ok(instance) => instance,
+        Err(error) => {
+            // Another attempt would end like this one.
+            seat.close();
+            while let Ok(Sent { done, .. }) = queue.try_recv() {
+                drop(done.send(Err(retold("no instance could be made", &error))));
             }
-            Err(error) => {
-                // While the instance is still there.
-                calls.fail();
-                instance.explain(error)
-            }
-        },
-        Err(error) => error,
+            return;
+        }
     };
-    seat.close();
-    calls.end_all(&error);
-    // These were never begun: a neighbour's end is none of their business.
-    while let Ok(sent) = queue.try_recv() {
-        handler.dispatch(sent, &tasks);
+    match calls.run(&mut instance, &mut queue, &seat, &life).await {
+        Ok(sound) => {
+            instance.served = seat.close();
+            if sound {
+                handler.keep(instance);
+            }
+        }
+        Err(error) => {
+            // While the instance is still there.
+            calls.fail();
+            seat.close();
+            calls.end_all(&instance.explain(error));
+            // These were never begun: a neighbour's end is none of their business.
+            while let Ok(sent) = queue.try_recv() {
+                handler.dispatch(sent, &tasks);
+            }
+        }
     }
 }
 
@@ -242,13 +248,17 @@ impl Calls {
     /// Tells everybody who waits why the instance ended.
     fn end_all(&self, error: &Error) {
         for (_, Begun { done, .. }) in self.begun().drain() {
-            let why = Error::msg(format!("its instance ended: {}", describe(error)));
-            let why = match error.downcast_ref::<Ended>() {
-                Some(Ended::Deadline) => why.context(Ended::Deadline),
-                _ => why,
-            };
-            drop(done.send(Err(why)));
+            drop(done.send(Err(retold("its instance ended", error))));
         }
+    }
+}
+
+/// An error for one of several whom it concerns.
+fn retold(what: &str, error: &Error) -> Error {
+    let why = Error::msg(format!("{what}: {}", describe(error)));
+    match error.downcast_ref::<Ended>() {
+        Some(Ended::Deadline) => why.context(Ended::Deadline),
+        _ => why,
     }
 }
 

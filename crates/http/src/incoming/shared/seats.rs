@@ -80,9 +80,9 @@ impl Taken {
         };
         seat.running -= 1;
         let last = seat.running == 0;
-        drop(state);
         if last {
-            self.close();
+            // Under the same lock, or a job might come in between that nobody does.
+            self.leave(&mut state);
         }
         last
     }
@@ -90,6 +90,10 @@ impl Taken {
     /// Takes no further job. Returns how many came in all.
     pub(super) fn close(&self) -> u32 {
         let mut state = self.seats.lock();
+        self.leave(&mut state)
+    }
+
+    fn leave(&self, state: &mut State) -> u32 {
         let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = state.seats.iter().position(|seat| seat.id == self.id) {
             *served = state.seats.swap_remove(index).served;
