@@ -18,14 +18,15 @@ pub(crate) struct Options {
 /// Runs every campaign, to its end.
 pub(crate) fn campaigns(options: &Options) -> Result<()> {
     step("a writing host is killed", || {
-        let test = ["test", "--package", "wharf-keyvalue", "--test", "conformance", "--", "crash"];
+        // Of the whole workspace, because a package alone is built with other features, all anew.
+        let test = ["test", "--workspace", "--test", "conformance", "--", "crash"];
         run(cargo(&test).env("WHARF_CRASH_ROUNDS", options.crashes.to_string()))
     })?;
     bench::build()?;
     step("a good component beside hostile ones", || {
         // The tests as they are, about the program as it is released.
         let program = places::target().join("release/wharf");
-        let test = ["test", "--package", "wharf", "--test", "integration"];
+        let test = ["test", "--workspace", "--test", "integration"];
         let only = ["--", "neighbours", "--nocapture"];
         let arguments: Vec<&str> = test.into_iter().chain(only).collect();
         let mut test = cargo(&arguments);

@@ -25,7 +25,7 @@ pub(super) fn line(name: &str, sample: &Value) -> String {
 /// Everything, as Markdown, for `docs/performance.md`.
 pub(super) fn print(rows: &[Rounds], starts: &[Starts], cores: Cores) {
     println!("\n{}; server on core {}, load on core {}", machine(), cores.server, cores.load);
-    println!("\nThe middle of all rounds, and their range.\n");
+    println!("\nThe middle of all rounds, and their range; ratios round by round.\n");
     let words: Vec<&str> = QUANTITIES.iter().map(|(_, word)| *word).collect();
     println!("| row | {} | CPU × {LIMIT} | CPU × wasmtime |", words.join(" | "));
     println!("|---|{}---:|---:|", "---:|".repeat(words.len()));
@@ -36,7 +36,8 @@ pub(super) fn print(rows: &[Rounds], starts: &[Starts], cores: Cores) {
         let peer = name.strip_prefix("wharf-").map(|rest| format!("wasmtime-{rest}"));
         let limit = ratio(rows, name, LIMIT);
         let peer = peer.and_then(|peer| ratio(rows, name, &peer));
-        let times = |ratio: Option<f64>| ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
+        let times =
+            |ratio: Option<Spread>| ratio.map_or(String::new(), |it| format!("{:.2}", it.median));
         println!("| {name}{mark} | {} | {} | {} |", cells.join(" | "), times(limit), times(peer));
         if rounds.errors() > 0 {
             let first = rounds.first_error().unwrap_or_default();
@@ -91,15 +92,18 @@ fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// The CPU time of a row's request, if every answer was right.
-fn cpu(rows: &[Rounds], name: &str) -> Option<f64> {
-    let rounds = rows.iter().find(|rounds| rounds.row.name == name)?;
-    (rounds.errors() == 0).then(|| rounds.spread(CPU)).flatten().map(|spread| spread.median)
+/// What two rows' CPU times per request say together, round by round, if every answer was right.
+fn paired(rows: &[Rounds], name: &str, other: &str, of: fn(f64, f64) -> f64) -> Option<Spread> {
+    let times = |name: &str| {
+        let rounds = rows.iter().find(|rounds| rounds.row.name == name)?;
+        (rounds.errors() == 0).then(|| rounds.values(CPU))
+    };
+    let (times, others) = (times(name)?, times(other)?);
+    Spread::of(times.into_iter().zip(others).map(|(time, other)| of(time, other)).collect())
 }
 
-fn ratio(rows: &[Rounds], name: &str, other: &str) -> Option<f64> {
-    (name != other).then_some(())?;
-    Some(cpu(rows, name)? / cpu(rows, other)?)
+fn ratio(rows: &[Rounds], name: &str, other: &str) -> Option<Spread> {
+    (name != other).then(|| paired(rows, name, other, |time, other| time / other))?
 }
 
 #[cfg(test)]

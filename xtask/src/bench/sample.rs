@@ -66,10 +66,14 @@ pub(super) fn measure(
 }
 
 impl Rounds {
-    /// The values of one quantity over all rounds.
+    /// The values of one quantity, round by round.
+    pub(super) fn values(&self, quantity: &str) -> Vec<f64> {
+        self.samples.iter().filter_map(|sample| sample.get(quantity)?.as_f64()).collect()
+    }
+
+    /// The middle and the range of one quantity.
     pub(super) fn spread(&self, quantity: &str) -> Option<Spread> {
-        let values = self.samples.iter().filter_map(|sample| sample.get(quantity)?.as_f64());
-        Spread::of(values.collect())
+        Spread::of(self.values(quantity))
     }
 
     /// Requests without the right answer. A row that has any counts for nothing.

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{cpu, number, ratio};
-use crate::bench::sample::Rounds;
+use super::{paired, ratio, spread};
+use crate::bench::sample::{Rounds, Spread};
 use crate::bench::start::Starts;
 
 /// One thing to reach.
@@ -63,7 +63,7 @@ const GOALS: &[Goal] = &[
 /// A goal and what was measured.
 pub(super) struct Reached {
     goal: &'static Goal,
-    value: f64,
+    value: Spread,
 }
 
 /// Every goal whose rows were measured and valid.
@@ -72,9 +72,9 @@ pub(super) fn all(rows: &[Rounds], starts: &[Starts]) -> Vec<Reached> {
     let reached = GOALS.iter().filter_map(|goal| {
         let value = match goal.measure {
             Measure::Ratio(row, other) => ratio(rows, row, other),
-            Measure::Extra(row, other) => cpu(rows, row).zip(cpu(rows, other)).map(|(a, b)| a - b),
-            Measure::Start(row) => start(row).map(|start| start.millis.median),
-            Measure::Memory(row) => start(row).map(|start| start.rss_mb.median),
+            Measure::Extra(row, other) => paired(rows, row, other, |time, other| time - other),
+            Measure::Start(row) => start(row).map(|start| start.millis),
+            Measure::Memory(row) => start(row).map(|start| start.rss_mb),
         };
         value.map(|value| Reached { goal, value })
     });
@@ -83,14 +83,14 @@ pub(super) fn all(rows: &[Rounds], starts: &[Starts]) -> Vec<Reached> {
 
 impl Reached {
     fn is_met(&self) -> bool {
-        self.value <= self.goal.at_most
+        self.value.median <= self.goal.at_most
     }
 
     pub(super) fn json(&self) -> Value {
         json!({
             "goal": self.goal.words,
             "at_most": self.goal.at_most,
-            "reached": self.value,
+            "reached": { "median": self.value.median, "min": self.value.min, "max": self.value.max },
             "met": self.is_met(),
         })
     }
@@ -100,6 +100,6 @@ impl fmt::Display for Reached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Goal { words, at_most, .. } = self.goal;
         let verdict = if self.is_met() { "met" } else { "**missed**" };
-        write!(f, "| {words}: at most {at_most} | {} | {verdict} |", number(self.value))
+        write!(f, "| {words}: at most {at_most} | {} | {verdict} |", spread(self.value))
     }
 }
