@@ -95,9 +95,8 @@ impl Rounds {
     pub(super) fn json(&self) -> Value {
         let mut summary = serde_json::Map::new();
         for (quantity, _) in QUANTITIES {
-            if let Some(Spread { median, min, max }) = self.spread(quantity) {
-                let spread = json!({ "median": median, "min": min, "max": max });
-                summary.insert((*quantity).to_owned(), spread);
+            if let Some(spread) = self.spread(quantity) {
+                summary.insert((*quantity).to_owned(), spread.json());
             }
         }
         json!({
@@ -110,6 +109,11 @@ impl Rounds {
 }
 
 impl Spread {
+    /// For programs.
+    pub(super) fn json(self) -> Value {
+        json!({ "median": self.median, "min": self.min, "max": self.max })
+    }
+
     /// `None` of no values.
     pub(super) fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);

@@ -42,11 +42,10 @@ pub(super) fn measure(name: &str, programs: &Programs, cores: Cores) -> Result<O
 impl Starts {
     /// For programs.
     pub(super) fn json(&self) -> Value {
-        let spread = |s: Spread| json!({ "median": s.median, "min": s.min, "max": s.max });
         json!({
             "name": self.name,
-            "first_answer_ms": spread(self.millis),
-            "rss_mb": spread(self.rss_mb),
+            "first_answer_ms": self.millis.json(),
+            "rss_mb": self.rss_mb.json(),
         })
     }
 }

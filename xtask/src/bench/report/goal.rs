@@ -90,7 +90,7 @@ impl Reached {
         json!({
             "goal": self.goal.words,
             "at_most": self.goal.at_most,
-            "reached": { "median": self.value.median, "min": self.value.min, "max": self.value.max },
+            "reached": self.value.json(),
             "met": self.is_met(),
         })
     }
