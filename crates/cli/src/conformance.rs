@@ -29,9 +29,8 @@ pub(crate) struct Conformance {
 
 /// Tries every promise, in bindings that are removed afterwards.
 pub(crate) fn conformance(args: &ConformanceArgs) -> Result<ExitCode, Failure> {
-    let known = || CONFORMANCE.iter().map(|capability| capability.name);
     let Some(capability) = CONFORMANCE.iter().find(|known| known.name == args.capability) else {
-        let names: Vec<_> = known().collect();
+        let names: Vec<_> = CONFORMANCE.iter().map(|known| known.name).collect();
         let text = format!(
             "error: no promises are known of `{}`\n  hint: there are those of {}",
             args.capability,

@@ -149,7 +149,8 @@ impl Redis {
                     Ok(value) => Ok(value),
                     Err(error) => {
                         if is_lost(&error) {
-                            self.forget();
+                            // The next call connects anew.
+                            *self.current() = None;
                         }
                         Err(self.classify(error))
                     }
@@ -194,11 +195,6 @@ impl Redis {
 
     fn current(&self) -> MutexGuard<'_, Option<Connection>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets the next call connect anew.
-    fn forget(&self) {
-        *self.current() = None;
     }
 
     /// What a caller can do about an error of the server.

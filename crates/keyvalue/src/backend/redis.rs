@@ -70,9 +70,13 @@ impl Keys {
         format!("{}:k:{key}", self.shard(key))
     }
 
-    async fn stored(&self, key: &str) -> Result<Option<Versioned>> {
-        let stored: Option<Vec<u8>> = self.server.read(cmd("GET").arg(self.name(key))).await?;
-        stored.map(|stored| split(key, stored)).transpose()
+    /// Removes keys of one shard in one step.
+    async fn remove(&self, shard: &str, keys: &[&str], options: &WriteOptions) -> Result<()> {
+        let Some(first) = keys.first() else { return Ok(()) };
+        let (lock, token) = fence(options);
+        let call = Script::DELETE.call(&self.name(first), shard);
+        let call = call.arg(expectation(options)).arg(lock).arg(token).arg(keys);
+        outcome(&call.run(&self.server).await?, options)
     }
 
     /// The keys of each shard that has some of them, in their order.
@@ -161,11 +165,12 @@ impl Store for Keys {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        Ok(self.stored(key).await?.map(|stored| stored.value))
+        Ok(self.versioned(key).await?.map(|stored| stored.value))
     }
 
     async fn versioned(&self, key: &str) -> Result<Option<Versioned>> {
-        self.stored(key).await
+        let stored: Option<Vec<u8>> = self.server.read(cmd("GET").arg(self.name(key))).await?;
+        stored.map(|stored| split(key, stored)).transpose()
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>> {
@@ -214,22 +219,12 @@ impl Store for Keys {
     }
 
     async fn delete(&self, key: &str, options: &WriteOptions) -> Result<()> {
-        let (lock, token) = fence(options);
-        let call = Script::DELETE.call(&self.name(key), self.shard(key));
-        let call = call.arg(expectation(options)).arg(lock).arg(token).arg(key);
-        outcome(&call.run(&self.server).await?, options)
+        self.remove(self.shard(key), &[key], options).await
     }
 
     async fn delete_many(&self, keys: &[String], options: &WriteOptions) -> Result<()> {
-        for (shard, part) in self.by_shard(keys, |key| key.as_str()) {
-            let Some(first) = part.first() else { continue };
-            let (lock, token) = fence(options);
-            let call = Script::DELETE.call(&self.name(first), shard);
-            let mut call = call.arg("").arg(lock).arg(token);
-            for key in part {
-                call = call.arg(key);
-            }
-            outcome(&call.run(&self.server).await?, options)?;
+        for (shard, part) in self.by_shard(keys.iter().map(String::as_str), |key| key) {
+            self.remove(shard, &part, options).await?;
         }
         Ok(())
     }

@@ -35,13 +35,17 @@ async fn open(url: &str) -> Result<Arc<dyn Store>> {
     base::backend::open(BACKENDS, url, place).await
 }
 
+/// What a line of the deployment file opens, `{ url = … }`, for a binding that is always the same.
+async fn bound(settings: &str) -> Result<Arc<dyn Store>> {
+    let line = format!("x = {settings}");
+    let table = toml::de::DeTable::parse(&line).unwrap().into_inner();
+    let (_, opening) = base::backend::choose(BACKENDS, table.get("x").unwrap().clone()).unwrap();
+    opening(place(tempfile::tempdir().unwrap().path())).await
+}
+
 /// A store whose calls take a second at most.
 async fn impatient(address: SocketAddr) -> Arc<dyn Store> {
-    let settings = format!("x = {{ url = 'redis://{address}', timeout = '1s' }}");
-    let table = toml::de::DeTable::parse(&settings).unwrap().into_inner();
-    let (_, opening) = base::backend::choose(BACKENDS, table.get("x").unwrap().clone()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    opening(place(folder.path())).await.unwrap()
+    bound(&format!("{{ url = 'redis://{address}', timeout = '1s' }}")).await.unwrap()
 }
 
 async fn put(store: &Arc<dyn Store>, key: &str) -> Result<()> {
@@ -229,13 +233,8 @@ async fn replica() {
 
 async fn shards() {
     let server = redis_with(&[]);
-    let folder = tempfile::tempdir().unwrap();
     let with = async |shards: u16| {
-        let settings = format!("x = {{ url = '{}', shards = {shards} }}", server.url());
-        let table = toml::de::DeTable::parse(&settings).unwrap().into_inner();
-        let setting = table.get("x").unwrap().clone();
-        let (_, opening) = base::backend::choose(BACKENDS, setting).unwrap();
-        opening(place(folder.path())).await
+        bound(&format!("{{ url = '{}', shards = {shards} }}", server.url())).await
     };
     let store = with(4).await.unwrap();
     for number in 0..100 {
