@@ -36,6 +36,17 @@ const PACKAGES: &[Package] = &[
     Package { name: "python3-venv", present: Sign::PythonModules("ensurepip, venv") },
     // Servers for the tests of backends.
     Package { name: "redis-server", present: Sign::Program(&["redis-server"]) },
+    Package { name: "nats-server", present: Sign::Program(&["nats-server"]) },
+    Package { name: "postgresql-15", present: Sign::Path("/usr/lib/postgresql/15/bin/postgres") },
+    Package { name: "mariadb-server", present: Sign::Program(&["mariadbd"]) },
+    Package { name: "etcd-server", present: Sign::Program(&["etcd"]) },
+    Package { name: "memcached", present: Sign::Program(&["memcached"]) },
+    // The client of etcd compiles the protocol.
+    Package { name: "protobuf-compiler", present: Sign::Program(&["protoc"]) },
+    Package {
+        name: "libprotobuf-dev",
+        present: Sign::Path("/usr/include/google/protobuf/empty.proto"),
+    },
     // The test that looks at the guestbook as a person would.
     Package {
         name: "chromium",

@@ -16,7 +16,24 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use redis::{redis, redis_again, redis_with};
+pub use redis::redis_with;
+
+/// A kind of server, as the backend of the same name needs it.
+pub struct Vendor {
+    /// The backend's name.
+    pub name: &'static str,
+    /// The URL of one that listens at this address.
+    pub url: fn(SocketAddr) -> String,
+    /// The one for all tests of this program.
+    pub shared: fn() -> &'static Server,
+    /// Starts one for a test alone, with nothing in it, that loses nothing in a crash.
+    pub start: fn() -> Server,
+    /// Starts one again after its crash: with its data, at its address.
+    pub again: fn(Server) -> Server,
+}
+
+/// Every kind.
+pub const VENDORS: &[Vendor] = &[redis::VENDOR];
 
 /// The URL of a server for a backend that needs one, started when it is first asked for; `None` for
 /// a backend that needs none.
@@ -24,10 +41,8 @@ pub use redis::{redis, redis_again, redis_with};
 /// # Panics
 /// If it cannot be started: with the command that installs it.
 pub fn url(backend: &str) -> Option<String> {
-    match backend {
-        "redis" => Some(redis().url()),
-        _ => None,
-    }
+    let vendor = VENDORS.iter().find(|vendor| vendor.name == backend)?;
+    Some((vendor.url)((vendor.shared)().address()))
 }
 
 /// A running server. Killed when dropped.

@@ -1,32 +1,38 @@
-//! Servers that are away, hang, crash or are not what was meant.
+//! Servers that are away, hang, crash or are not what was meant: every vendor's.
+
+mod redis;
 
 use crate::{place, trial};
 use base::{Kind, Place, Result};
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use libtest_mimic::Trial;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::proxy::Proxy;
-use testkit::servers::{Server, redis_again, redis_with};
+use testkit::servers::{VENDORS, Vendor};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wharf_keyvalue::{BACKENDS, Store, WriteOptions};
 
 const PLAIN: WriteOptions = WriteOptions { expect: None, ttl: None, fence: None };
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("faults::a_server_that_is_away_fails_calls_at_once_and_heals", away()),
-        trial("faults::a_server_that_hangs_holds_no_call_beyond_its_timeout", hangs()),
-        trial("faults::a_cut_connection_is_made_anew", cut()),
-        trial("faults::what_was_acknowledged_survives_a_crash_of_the_server", crash()),
-        trial("faults::a_full_server_refuses_and_keeps_what_it_has", full()),
-        trial("faults::a_wrong_password_is_told_without_it", wrong_password()),
-        trial("faults::servers_that_are_not_what_was_meant_are_told_apart", wrong_servers()),
-        trial("faults::a_replica_is_refused_with_what_to_do", replica()),
-        trial("faults::shards_never_change", shards()),
-        trial("faults::a_watch_goes_on_after_the_server_was_away", watch()),
-    ]
+    let mut trials = Vec::new();
+    for vendor in VENDORS {
+        let mut add = |name: &str, body: BoxFuture<'static, ()>| {
+            trials.push(trial(format!("faults::{}::{name}", vendor.name), body));
+        };
+        add("a_server_that_is_away_fails_calls_at_once_and_heals", away(vendor).boxed());
+        add("a_server_that_hangs_holds_no_call_beyond_its_timeout", hangs(vendor).boxed());
+        add("a_cut_connection_is_made_anew", cut(vendor).boxed());
+        add("what_was_acknowledged_survives_a_crash_of_the_server", crash(vendor).boxed());
+        add("servers_that_are_not_what_was_meant_are_told_apart", wrong_servers(vendor).boxed());
+        add("a_watch_goes_on_after_the_server_was_away", watch(vendor).boxed());
+    }
+    trials.extend(redis::trials());
+    trials
 }
 
 async fn open(url: &str) -> Result<Arc<dyn Store>> {
@@ -44,8 +50,9 @@ async fn bound(settings: &str) -> Result<Arc<dyn Store>> {
 }
 
 /// A store whose calls take a second at most.
-async fn impatient(address: SocketAddr) -> Arc<dyn Store> {
-    bound(&format!("{{ url = 'redis://{address}', timeout = '1s' }}")).await.unwrap()
+async fn impatient(vendor: &Vendor, address: SocketAddr) -> Arc<dyn Store> {
+    let url = (vendor.url)(address);
+    bound(&format!("{{ url = '{url}', timeout = '1s' }}")).await.unwrap()
 }
 
 async fn put(store: &Arc<dyn Store>, key: &str) -> Result<()> {
@@ -61,10 +68,10 @@ async fn healed(store: &Arc<dyn Store>) {
     }
 }
 
-async fn away() {
-    let server = redis_with(&[]);
+async fn away(vendor: &'static Vendor) {
+    let server = (vendor.start)();
     let proxy = Proxy::start(server.address()).await;
-    let store = impatient(proxy.address()).await;
+    let store = impatient(vendor, proxy.address()).await;
     put(&store, "before").await.unwrap();
     proxy.change(|weather| weather.refused = true);
     proxy.cut();
@@ -84,9 +91,9 @@ async fn away() {
     assert!(store.exists("before").await.unwrap());
 }
 
-async fn hangs() {
-    let server = redis_with(&[]);
-    let store = impatient(server.address()).await;
+async fn hangs(vendor: &'static Vendor) {
+    let server = (vendor.start)();
+    let store = impatient(vendor, server.address()).await;
     put(&store, "before").await.unwrap();
     server.signal(testkit::program::Signal::SIGSTOP);
     let calls = (0..64).map(|number| {
@@ -103,10 +110,10 @@ async fn hangs() {
     assert!(store.exists("before").await.unwrap());
 }
 
-async fn cut() {
-    let server = redis_with(&[]);
+async fn cut(vendor: &'static Vendor) {
+    let server = (vendor.start)();
     let proxy = Proxy::start(server.address()).await;
-    let store = impatient(proxy.address()).await;
+    let store = impatient(vendor, proxy.address()).await;
     for _ in 0..20 {
         healed(&store).await;
         proxy.cut();
@@ -120,11 +127,10 @@ async fn cut() {
     }
 }
 
-async fn crash() {
-    const ARGUMENTS: &[&str] = &["--appendfsync", "always"];
-    let mut server: Server = redis_with(ARGUMENTS);
-    let store = impatient(server.address()).await;
-    assert_eq!(store.offer().levels.durability, base::offer::Durability::Fsync);
+async fn crash(vendor: &'static Vendor) {
+    let mut server = (vendor.start)();
+    let store = impatient(vendor, server.address()).await;
+    assert!(store.offer().levels.durability >= base::offer::Durability::OsBuffer);
     let mut written = Vec::new();
     for round in 0..3 {
         let writers = (0..8).map(|writer| {
@@ -147,7 +153,7 @@ async fn crash() {
         };
         let (all, ()) = futures::join!(futures::future::join_all(writers), crash);
         written.extend(all.into_iter().flatten());
-        server = redis_again(server, ARGUMENTS);
+        server = (vendor.again)(server);
         healed(&store).await;
         for key in &written {
             assert!(store.exists(key).await.unwrap(), "{key} was acknowledged and is gone");
@@ -156,38 +162,7 @@ async fn crash() {
     assert!(written.len() > 100, "{} writes", written.len());
 }
 
-async fn full() {
-    let server = redis_with(&["--maxmemory", "3mb", "--maxmemory-policy", "noeviction"]);
-    let store = open(&server.url()).await.unwrap();
-    put(&store, "before").await.unwrap();
-    let big = Bytes::from(vec![7; 1 << 20]);
-    let mut refused = None;
-    for number in 0..8 {
-        if let Err(error) = store.set(&format!("big {number}"), big.clone(), &PLAIN).await {
-            refused = Some(error);
-        }
-    }
-    let refused = refused.expect("there is no room for all of it");
-    assert_eq!(refused.kind(), Kind::Exhausted, "{refused}");
-    assert!(store.exists("before").await.unwrap());
-}
-
-async fn wrong_password() {
-    let server = redis_with(&["--requirepass", "open sesame"]);
-    let address = server.address();
-    for url in [format!("redis://:hunter2@{address}"), format!("redis://{address}")] {
-        let error = open(&url).await.err().unwrap();
-        assert_eq!(error.kind(), Kind::Denied, "{error}");
-        let words = error.to_string();
-        assert!(words.contains(&address.to_string()) && !words.contains("hunter2"), "{words}");
-    }
-    let store = open(&format!("redis://:open%20sesame@{address}")).await.unwrap();
-    put(&store, "key").await.unwrap();
-    let error = open(&format!("redis://:open%20sesame@{address}/99")).await.err().unwrap();
-    assert!(error.to_string().contains("out of range"), "{error}");
-}
-
-async fn wrong_servers() {
+async fn wrong_servers(vendor: &'static Vendor) {
     // One that speaks HTTP.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -200,7 +175,7 @@ async fn wrong_servers() {
         }
     };
     let asked = async {
-        let error = open(&format!("redis://{address}")).await.err().unwrap();
+        let error = open(&(vendor.url)(address)).await.err().unwrap();
         assert!(error.to_string().contains(&address.to_string()), "{error}");
         assert!(
             matches!(error.kind(), Kind::Invalid | Kind::Corrupt | Kind::Unavailable),
@@ -211,58 +186,18 @@ async fn wrong_servers() {
         () = asked => {}
         () = http => {}
     }
-    // One without TLS, where it was asked for.
-    let server = redis_with(&[]);
-    let error = open(&format!("rediss://{}", server.address())).await.err().unwrap();
-    assert!(error.to_string().contains(&server.address().to_string()), "{error}");
     // Nobody.
-    let address = server.address();
-    drop(server);
-    let error = open(&format!("redis://{address}")).await.err().unwrap();
+    drop(listener);
+    let error = open(&(vendor.url)(address)).await.err().unwrap();
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
 }
 
-async fn replica() {
-    let master = redis_with(&[]);
-    let port = master.address().port().to_string();
-    let replica = redis_with(&["--replicaof", "127.0.0.1", &port]);
-    let error = open(&replica.url()).await.err().unwrap();
-    assert!(error.to_string().contains("read-only replica"), "{error}");
-    assert!(error.hint().unwrap().contains("master"), "{error}");
-}
-
-async fn shards() {
-    let server = redis_with(&[]);
-    let with = async |shards: u16| {
-        bound(&format!("{{ url = '{}', shards = {shards} }}", server.url())).await
-    };
-    let store = with(4).await.unwrap();
-    for number in 0..100 {
-        put(&store, &format!("{number:03}")).await.unwrap();
-    }
-    let mut options =
-        wharf_keyvalue::ListOptions { limit: 7, ..wharf_keyvalue::ListOptions::default() };
-    let mut keys = Vec::new();
-    loop {
-        let page = store.list(&options).await.unwrap();
-        keys.extend(page.keys);
-        options.after = page.next;
-        if options.after.is_none() {
-            break;
-        }
-    }
-    assert_eq!(keys, (0..100).map(|number| format!("{number:03}")).collect::<Vec<_>>());
-    let error = with(8).await.err().unwrap();
-    assert!(error.to_string().contains("spread over 4 shards, not 8"), "{error}");
-    with(4).await.unwrap();
-}
-
-async fn watch() {
+async fn watch(vendor: &'static Vendor) {
     use futures::StreamExt as _;
-    let server = redis_with(&[]);
+    let server = (vendor.start)();
     let proxy = Proxy::start(server.address()).await;
-    let store = impatient(proxy.address()).await;
-    let direct = impatient(server.address()).await;
+    let store = impatient(vendor, proxy.address()).await;
+    let direct = impatient(vendor, server.address()).await;
     let mut changes = store.watch(&wharf_keyvalue::WatchOptions::default()).await.unwrap();
     for number in 0..20 {
         let key = format!("key {number}");

@@ -1,27 +1,32 @@
 //! Redis.
 
-use super::{Recipe, Server, answers, folder, free};
+use super::{Recipe, Server, Vendor, answers, folder, free};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 const REDIS: Recipe = Recipe { program: "redis-server", package: "redis-server", scheme: "redis" };
 
-/// One server for all tests of this program, which writes to the disk before it answers.
-pub fn redis() -> &'static Server {
-    static SERVER: LazyLock<Server> = LazyLock::new(|| redis_with(&["--appendfsync", "always"]));
-    &SERVER
-}
+/// It writes to the disk before it answers.
+const DURABLE: &[&str] = &["--appendfsync", "always"];
+
+pub(super) const VENDOR: Vendor = Vendor {
+    name: "redis",
+    url: |address| format!("redis://{address}"),
+    shared: || {
+        static SERVER: LazyLock<Server> = LazyLock::new(|| redis_with(DURABLE));
+        &SERVER
+    },
+    start: || redis_with(DURABLE),
+    again: |crashed| {
+        let (folder, address) = crashed.leave();
+        start_at(folder, address, DURABLE)
+    },
+};
 
 /// A server of a test's own, with nothing in it, and with these arguments besides.
 pub fn redis_with(arguments: &[&str]) -> Server {
     start_at(folder("redis"), free(), arguments)
-}
-
-/// The same server after its crash: with its data, at its address.
-pub fn redis_again(crashed: Server, arguments: &[&str]) -> Server {
-    let (folder, address) = crashed.leave();
-    start_at(folder, address, arguments)
 }
 
 fn start_at(folder: PathBuf, address: SocketAddr, arguments: &[&str]) -> Server {
