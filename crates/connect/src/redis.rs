@@ -4,14 +4,16 @@
 //! the next call.
 
 use crate::gate::Gate;
+use crate::tls::Trust;
 use base::{Error, Kind, Result};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
-    IntoConnectionInfo, Pipeline, RedisError, RedisFuture, ServerErrorKind, TlsMode, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, ServerErrorKind,
+    TlsCertificates, TlsMode, Value,
 };
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +28,8 @@ pub struct Settings {
     pub mode: Mode,
     /// Further nodes of a cluster, or further Sentinels, as `host:port`.
     pub nodes: Vec<String>,
+    /// Whom to trust, and who the client is, with TLS.
+    pub trust: Trust,
     /// How long one call may take.
     pub timeout: Duration,
     /// How many calls are on their way at once.
@@ -82,9 +86,15 @@ impl Redis {
         let info = settings.url.as_str().into_connection_info().map_err(wrong)?;
         let connect = settings.timeout.min(Duration::from_secs(5));
         let link = match &settings.mode {
-            Mode::Single => Link::Single(Box::new(Client::open(info.clone()).map_err(wrong)?)),
+            Mode::Single => {
+                let client = match certificates(&info, &settings.trust) {
+                    Some(certificates) => Client::build_with_tls(info.clone(), certificates),
+                    None => Client::open(info.clone()),
+                };
+                Link::Single(Box::new(client.map_err(wrong)?))
+            }
             Mode::Sentinel(master) => {
-                let client = sentinel(&info, &settings.nodes, master)?;
+                let client = sentinel(&info, settings, master)?;
                 Link::Sentinel(Box::new(Mutex::new(client)))
             }
             Mode::Cluster => Link::Cluster(Box::new(cluster(&info, settings, connect)?)),
@@ -234,10 +244,10 @@ fn is_lost(error: &RedisError) -> bool {
         || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly))
 }
 
-fn sentinel(info: &ConnectionInfo, nodes: &[String], master: &str) -> Result<SentinelClient> {
+fn sentinel(info: &ConnectionInfo, all: &Settings, master: &str) -> Result<SentinelClient> {
     let wrong = |error: RedisError| Error::invalid("the Sentinels").with_source(error);
     let settings = info.redis_settings();
-    let addresses = std::iter::once(Ok(info.addr().clone())).chain(nodes.iter().map(|node| {
+    let addresses = std::iter::once(Ok(info.addr().clone())).chain(all.nodes.iter().map(|node| {
         let (host, port) = address(node)?;
         Ok(ConnectionAddr::Tcp(host, port))
     }));
@@ -256,6 +266,11 @@ fn sentinel(info: &ConnectionInfo, nodes: &[String], master: &str) -> Result<Sen
             .set_client_to_redis_tls_mode(TlsMode::Secure)
             .set_client_to_sentinel_tls_mode(TlsMode::Secure);
     }
+    if let Some(certificates) = certificates(info, &all.trust) {
+        builder = builder
+            .set_client_to_redis_certificates(certificates.clone())
+            .set_client_to_sentinel_certificates(certificates);
+    }
     builder.build().map_err(wrong)
 }
 
@@ -271,12 +286,27 @@ fn cluster(info: &ConnectionInfo, settings: &Settings, connect: Duration) -> Res
         let node = node.as_str().into_connection_info().map_err(wrong)?;
         nodes.push(node.set_redis_settings(info.redis_settings().clone()));
     }
-    ClusterClient::builder(nodes)
+    let mut builder = ClusterClient::builder(nodes);
+    if let Some(certificates) = certificates(info, &settings.trust) {
+        builder = builder.certs(certificates);
+    }
+    builder
         .connection_timeout(connect)
         .response_timeout(settings.timeout)
         .retries(3)
         .build()
         .map_err(wrong)
+}
+
+/// What TLS needs, where there is any.
+fn certificates(info: &ConnectionInfo, trust: &Trust) -> Option<TlsCertificates> {
+    matches!(info.addr(), ConnectionAddr::TcpTls { .. }).then(|| TlsCertificates {
+        client_tls: trust.identity().map(|(certificate, key)| ClientTlsConfig {
+            client_cert: certificate.to_vec(),
+            client_key: key.to_vec(),
+        }),
+        root_cert: trust.ca().map(<[u8]>::to_vec),
+    })
 }
 
 fn address(node: &str) -> Result<(String, u16)> {

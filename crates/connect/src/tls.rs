@@ -4,6 +4,7 @@
 //! [`install`] sets one all the same, for libraries that look for it.
 
 mod identity;
+mod trust;
 
 use base::{Error, Result};
 use rustls::crypto::CryptoProvider;
@@ -11,6 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, OnceLock};
 
 pub use identity::ServerIdentity;
+pub use trust::Trust;
 
 /// ALPN for both versions of HTTP, the newer preferred.
 pub const ALPN_HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];

@@ -128,7 +128,7 @@ fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
     })
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| {
         let message = format!("reading `{}`", path.display());
         match error.kind() {
@@ -139,6 +139,6 @@ fn bytes(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
-fn bad(path: &Path, what: &str) -> Error {
+pub(super) fn bad(path: &Path, what: &str) -> Error {
     Error::invalid(format!("`{}` {what}", path.display()))
 }

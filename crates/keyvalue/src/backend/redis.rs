@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use base::{Backend, Error, Place, Result};
 use bytes::Bytes;
 use connect::redis::Redis as Server;
+use connect::tls::Trust;
 use redis::{Value, cmd};
 use scripts::Script;
 use std::ops::Bound;
@@ -35,11 +36,11 @@ impl Backend for Redis {
     const EXAMPLE: &'static str = "redis://127.0.0.1:6379";
 
     fn check(&self) -> Result<(), String> {
-        self.connection().map(drop).map_err(|error| error.to_string())
+        self.connection(Trust::default()).map(drop).map_err(|error| error.to_string())
     }
 
     async fn open(self, place: Place) -> Result<Arc<dyn Store>> {
-        let server = Arc::new(self.connection()?);
+        let server = Arc::new(self.connection(self.trust(&place)?)?);
         let shards = self.shards(&place);
         let offer = self.probe(&server, &shards).await?;
         let watching = Watching::new(Arc::clone(&server), Arc::clone(&shards));

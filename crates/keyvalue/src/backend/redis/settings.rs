@@ -4,9 +4,11 @@ use crate::{Levels, Offer};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
 use base::{Error, Kind, Place, Result};
 use connect::redis::{Mode, Redis as Server, Settings};
+use connect::tls::Trust;
 use redis::{Value, cmd};
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,16 @@ pub struct Redis {
     /// Further nodes of the cluster, or further Sentinels, as `"host:port"`.
     #[serde(default)]
     pub nodes: Vec<String>,
+    /// The file of the certificate authorities that are trusted with TLS, in PEM. Default: the
+    /// system's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// The file of the certificate to show to a server that asks for one, in PEM.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// The file of its private key, in PEM.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
     /// What names begin with. Default `"wharf:<app>:<binding>"`.
     #[serde(default)]
     pub prefix: Option<String>,
@@ -58,7 +70,7 @@ impl Redis {
     }
 
     /// The way to the server, over which nothing went yet.
-    pub(super) fn connection(&self) -> Result<Server> {
+    pub(super) fn connection(&self, trust: Trust) -> Result<Server> {
         let mode = match (&self.sentinel, self.cluster) {
             (Some(_), true) => {
                 return Err(Error::invalid("it is either `cluster` or `sentinel`, not both"));
@@ -78,9 +90,16 @@ impl Redis {
             url: self.url.clone(),
             mode,
             nodes: self.nodes.clone(),
+            trust,
             timeout: self.timeout,
             in_flight: self.in_flight,
         })
+    }
+
+    /// The files of TLS.
+    pub(super) fn trust(&self, place: &Place) -> Result<Trust> {
+        let Self { ca, certificate, key, .. } = self;
+        Trust::read(&place.base, ca.as_deref(), certificate.as_deref(), key.as_deref())
     }
 
     /// The hash tags of the binding's entries.
