@@ -1,5 +1,6 @@
 //! What the tests of Wharf share.
 
+pub mod certificates;
 pub mod conformance;
 pub mod guests;
 pub mod program;
