@@ -3,6 +3,7 @@
 mod cores;
 mod http;
 mod inproc;
+mod keyvalue;
 mod peer;
 mod report;
 mod row;
@@ -19,6 +20,8 @@ pub(crate) enum Bench {
     Http(http::Options),
     /// A host call, an instance, and a request without sockets, in one process.
     Inproc,
+    /// Operations of key-value stores: from a guest, by the contract alone, with bare clients.
+    Keyvalue(keyvalue::Options),
 }
 
 /// Builds the program as it is released, just as measurements do.
@@ -31,5 +34,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Http(options) => http::run(options),
         Bench::Inproc => inproc::run(),
+        Bench::Keyvalue(options) => keyvalue::run(options),
     }
 }

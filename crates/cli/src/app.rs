@@ -118,6 +118,9 @@ impl App {
                 }
             }
         }
+        for (at, error) in binding::unmet(&app, &open, &guests) {
+            problems.add(at.as_ref(), error);
+        }
         let routes = routes(&app, &guests, &mut problems);
         if problems.is_empty() {
             return Ok(Self { plan: app, bindings: open, guests, routes });

@@ -9,7 +9,8 @@ use crate::program::{self, Program};
 use crate::serve::{plan, warn};
 use crate::triggers::Ready;
 use base::units::{Size, show_duration};
-use engine::Limits;
+use engine::{Capability as _, Limits};
+use keyvalue::host::{How, KeyValue, Use};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -79,6 +80,21 @@ fn offer(open: &Open) -> Vec<(String, String)> {
     }
 }
 
+/// How each binding that a component may open does what the component calls.
+fn portability<'a>(
+    app: &'a App,
+    component: &'a deployment::Component,
+) -> impl Iterator<Item = (&'a str, Vec<Use>)> + 'a {
+    let imports = app.guests.get(&component.name).map(|loaded| loaded.guest.imports());
+    let granted = component.granted(KeyValue::NAME);
+    app.bindings.iter().filter_map(move |open| match &open.opened {
+        Opened::KeyValue(store) if granted.contains(&open.of.name) => {
+            Some((open.of.name.as_str(), keyvalue::host::uses(imports?, store.offer())))
+        }
+        _ => None,
+    })
+}
+
 fn text(app: &App, triggers: usize) -> String {
     let mut lines = vec![format!("app {}: right", app.plan.name)];
     for component in &app.plan.components {
@@ -89,6 +105,16 @@ fn text(app: &App, triggers: usize) -> String {
         }
         for export in loaded.guest.exports() {
             lines.push(format!("  exports {}", export.name));
+        }
+        for (binding, uses) in portability(app, component) {
+            let native: Vec<_> = uses.iter().filter(|it| it.how == How::Native).collect();
+            if !native.is_empty() {
+                let native: Vec<_> = native.iter().map(|it| it.function.as_str()).collect();
+                lines.push(format!("  keyvalue {binding} native: {}", native.join(", ")));
+            }
+            for Use { function, how } in uses.iter().filter(|it| it.how != How::Native) {
+                lines.push(format!("  keyvalue {binding} {function}: {how}"));
+            }
         }
         for rule in &component.egress {
             lines.push(format!("  egress  {rule}"));
@@ -118,8 +144,14 @@ fn json(app: &App, triggers: usize) -> Value {
         let imports = guest.imports().iter().filter(|import| !import.functions.is_empty());
         let imports =
             imports.map(|import| json!({ "name": import.name, "functions": import.functions }));
+        let bindings = portability(app, component).map(|(binding, uses)| {
+            let functions = uses.into_iter().map(|used| (used.function, used.how.to_string()));
+            (binding.to_owned(), functions.collect())
+        });
+        let bindings: BTreeMap<String, BTreeMap<String, String>> = bindings.collect();
         Some(json!({
             "name": component.name,
+            "keyvalue": bindings,
             "source": component.source,
             "imports": imports.collect::<Vec<_>>(),
             "exports": guest.exports().into_iter().map(|export| export.name).collect::<Vec<_>>(),

@@ -6,6 +6,10 @@ pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 
+mod best;
+
+pub use best::{Best, table, that_offer};
+
 use crate::Store;
 use base::Entry;
 use base::backend::backend;
@@ -23,4 +27,13 @@ pub const BACKENDS: &[Entry<dyn Store>] = &[
     backend::<redis::Redis>(),
     #[cfg(not(feature = "redis"))]
     missing("redis", &["redis", "rediss"]),
+];
+
+/// What each of them can offer at most.
+pub const BEST: &[Best] = &[
+    #[cfg(feature = "embedded")]
+    embedded::BEST,
+    memory::BEST,
+    #[cfg(feature = "redis")]
+    redis::BEST,
 ];

@@ -4,6 +4,7 @@ mod cas;
 mod cursors;
 mod held;
 mod operations;
+mod uses;
 mod values;
 
 pub mod draft;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use wasmtime::component::Linker;
 
 pub use cas::Cas;
+pub use uses::{How, Use, needs, uses};
 pub use values::{IncomingValue, OutgoingValue, Trace};
 
 /// Key-value stores, as components see them.

@@ -68,6 +68,23 @@ impl Levels {
         }
     }
 
+    /// Every ability in which these levels fall short of `needs`.
+    pub fn gaps(&self, needs: &Levels) -> Vec<Gap> {
+        let has = self;
+        [
+            Gap::between("durability", needs.durability, has.durability),
+            Gap::between("atomicity", needs.atomicity, has.atomicity),
+            Gap::between("ttl", needs.ttl, has.ttl),
+            Gap::between("list", needs.list, has.list),
+            Gap::between("watch", needs.watch, has.watch),
+            Gap::between("fence", needs.fence, has.fence),
+            Gap::between("consistency", needs.consistency, has.consistency),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
     /// Every word with its level, for tables.
     pub fn rows(&self) -> [(&'static str, &'static str); 7] {
         let levels = [
@@ -123,23 +140,6 @@ impl Offer {
     /// The usual most bytes in a value.
     pub const MAX_VALUE: usize = 16 << 20;
 
-    /// Every ability in which this offer falls short of `needs`.
-    pub fn gaps(&self, needs: &Levels) -> Vec<Gap> {
-        let has = &self.levels;
-        [
-            Gap::between("durability", needs.durability, has.durability),
-            Gap::between("atomicity", needs.atomicity, has.atomicity),
-            Gap::between("ttl", needs.ttl, has.ttl),
-            Gap::between("list", needs.list, has.list),
-            Gap::between("watch", needs.watch, has.watch),
-            Gap::between("fence", needs.fence, has.fence),
-            Gap::between("consistency", needs.consistency, has.consistency),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
     /// The lines of the table that `check` prints: ability, what there is.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows: Vec<_> =
@@ -180,11 +180,12 @@ mod tests {
     #[test]
     fn every_gap_is_named() {
         let mut needs = Levels::LOWEST;
-        assert_eq!(offer().gaps(&needs), []);
+        assert_eq!(offer().levels.gaps(&needs), []);
         needs.require("ttl", "milliseconds").unwrap();
         needs.require("list", "unordered").unwrap();
         needs.require("durability", "fsync").unwrap();
-        let gaps: Vec<String> = offer().gaps(&needs).iter().map(ToString::to_string).collect();
+        let gaps: Vec<String> =
+            offer().levels.gaps(&needs).iter().map(ToString::to_string).collect();
         assert_eq!(gaps, ["durability >= fsync (has none)", "ttl >= milliseconds (has binding)"]);
     }
 

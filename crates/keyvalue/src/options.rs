@@ -46,7 +46,9 @@ pub enum Expect {
 /// Proof that the writer still holds a lock.
 ///
 /// The store keeps the highest token that it has accepted per lock, changed in the same atomic
-/// step as the data, and refuses writes that come with a lower one.
+/// step as the data, and refuses writes that come with a lower one. Where the offer says
+/// `atomicity = binding`, the token of a write to any key counts; else that of a write to the same
+/// key counts, and of which others is left open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
     /// The lock's name. Tokens of different locks are not compared.

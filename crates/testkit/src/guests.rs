@@ -47,6 +47,7 @@ macro_rules! foreach_guest {
         $each!(kv_draft);
         $each!(kv_draft2);
         $each!(kv_old);
+        $each!(kv_operations);
         $each!(kv_watch_draft);
         $each!(kv_watch_draft2);
         $each!(kv_watch_old);

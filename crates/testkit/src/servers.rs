@@ -16,7 +16,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use redis::redis_with;
+pub use redis::{Cluster, Sentinels, redis_tls, redis_with};
 
 /// A kind of server, as the backend of the same name needs it.
 pub struct Vendor {
@@ -201,15 +201,27 @@ fn spawn(command: Command) -> Started {
     started.recv().expect("the starter answers")
 }
 
+/// Sends a line and gives the beginning of the answer.
+fn ask(address: SocketAddr, line: &str) -> Option<String> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    stream.write_all(line.as_bytes()).ok()?;
+    let mut answer = vec![0; 16 << 10];
+    let length = stream.read(&mut answer).ok()?;
+    Some(String::from_utf8_lossy(answer.get(..length)?).into_owned())
+}
+
 /// Sends a line and tells whether the answer begins with these words.
 fn answers(address: SocketAddr, line: &str, words: &str) -> bool {
-    use std::io::{Read as _, Write as _};
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else {
-        return false;
-    };
-    let _patience = stream.set_read_timeout(Some(Duration::from_secs(2)));
-    let mut answer = vec![0; words.len()];
-    stream.write_all(line.as_bytes()).is_ok()
-        && stream.read_exact(&mut answer).is_ok()
-        && answer == words.as_bytes()
+    ask(address, line).is_some_and(|answer| answer.starts_with(words))
+}
+
+/// Waits until it is so.
+fn wait(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "never: {what}");
+        thread::park_timeout(Duration::from_millis(20));
+    }
 }

@@ -1,11 +1,14 @@
 //! Which bindings are opened, and whether their backends do what the file requires.
 
-use super::{App, Open};
+use super::{App, Loaded, Open};
 use crate::capabilities::{self, Opened, ToOpen};
+use base::offer::{Gap, Watch};
 use base::{Error, Place, Result};
 use deployment::{At, Binding, Component};
-use engine::Source;
+use engine::{Capability as _, Source};
 use keyvalue::Levels;
+use keyvalue::host::{How, KeyValue};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Which bindings are opened: every one that the file names, and of the implicit ones those that
@@ -65,7 +68,7 @@ pub(super) async fn open(
 fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
     let Opened::KeyValue(store) = opened else { return Ok(()) };
     let (needs, lowest) = (&binding.needs, Levels::LOWEST);
-    let gaps = store.offer().gaps(&Levels {
+    let needs = Levels {
         durability: needs.durability.unwrap_or(lowest.durability),
         atomicity: needs.atomicity.unwrap_or(lowest.atomicity),
         ttl: needs.ttl.unwrap_or(lowest.ttl),
@@ -73,10 +76,70 @@ fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
         watch: needs.watch.unwrap_or(lowest.watch),
         fence: needs.fence.unwrap_or(lowest.fence),
         consistency: needs.consistency.unwrap_or(lowest.consistency),
-    });
+    };
+    let gaps = store.offer().levels.gaps(&needs);
     if gaps.is_empty() {
         return Ok(());
     }
+    Err(lacks("it", gaps, &needs))
+}
+
+/// What a component's functions and the watches ask of the stores that they use, against what
+/// those offer.
+pub(super) fn unmet(
+    app: &deployment::App,
+    open: &[Open],
+    guests: &BTreeMap<String, Loaded>,
+) -> Vec<(Option<At>, Error)> {
+    let mut unmet = Vec::new();
+    let stores = || {
+        open.iter().filter_map(|open| match &open.opened {
+            Opened::KeyValue(store) => Some((&open.of, store)),
+            Opened::Config(_) => None,
+        })
+    };
+    for component in &app.components {
+        let Some(loaded) = guests.get(&component.name) else { continue };
+        let granted = component.granted(KeyValue::NAME);
+        for (of, store) in stores().filter(|(of, _)| granted.contains(&of.name)) {
+            for used in keyvalue::host::uses(loaded.guest.imports(), store.offer()) {
+                let How::Missing(gap) = used.how else { continue };
+                let who = format!(
+                    "component `{}` calls `{}`, for which keyvalue binding `{}` ({})",
+                    component.name,
+                    used.function,
+                    of.name,
+                    store.offer().backend
+                );
+                let error = lacks(&who, vec![gap], &keyvalue::host::needs(&used.function));
+                unmet.push((component.source_at.clone().or(component.at.clone()), error));
+            }
+        }
+    }
+    let needs = Levels { watch: Watch::BestEffort, ..Levels::LOWEST };
+    for watch in &app.watches {
+        let store = stores().find(|(of, _)| of.name == watch.binding);
+        let Some((of, store)) = store else { continue };
+        let gaps = store.offer().levels.gaps(&needs);
+        if !gaps.is_empty() {
+            let who = format!(
+                "component `{}` watches keyvalue binding `{}` ({}), which",
+                watch.component,
+                of.name,
+                store.offer().backend
+            );
+            unmet.push((Some(watch.at.clone()), lacks(&who, gaps, &needs)));
+        }
+    }
+    unmet
+}
+
+fn lacks(who: &str, gaps: Vec<Gap>, needs: &Levels) -> Error {
     let gaps: Vec<String> = gaps.iter().map(ToString::to_string).collect();
-    Err(Error::unsupported(format!("it lacks {}", gaps.join(", "))))
+    let error = Error::unsupported(format!("{who} lacks {}", gaps.join(", ")));
+    let others = keyvalue::backend::that_offer(needs);
+    error.with_hint(match others.is_empty() {
+        true => "no backend offers all of it".to_owned(),
+        false => format!("backends that can offer it: {}", others.join(", ")),
+    })
 }

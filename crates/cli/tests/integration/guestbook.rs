@@ -88,7 +88,7 @@ fn another_title_needs_only_a_signal() {
 
 #[test]
 fn one_line_puts_it_on_another_backend() {
-    for backend in ["memory", "redis"] {
+    for backend in keyvalue::BACKENDS.iter().map(|entry| entry.name) {
         let url = testkit::servers::url(backend).unwrap_or_else(|| format!("{backend}:"));
         let name = format!("name = \"guestbook-{}\"", std::process::id());
         let file = FILE.replace("\"embedded:\"", &format!("\"{url}\""));

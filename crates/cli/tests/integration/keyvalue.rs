@@ -253,3 +253,24 @@ pub(crate) mod kv_bench {
         }
     }
 }
+
+pub(crate) mod kv_operations {
+    use crate::support::Folder;
+
+    #[test]
+    fn does_what_it_is_told() {
+        let folder = Folder::new();
+        folder.guest("kv-operations");
+        let run = |operation: &str| {
+            let call = format!("operate(\"{operation}\", \"key\")");
+            folder.run(&["run", "--invoke", &call, "kv-operations.wasm"])
+        };
+        for operation in ["set", "swap", "get", "set-many", "get-many"] {
+            let ended = run(operation);
+            assert_eq!((ended.code, ended.output.as_str()), (Some(0), "ok\n"), "{}", ended.errors);
+        }
+        // The value is no number.
+        let ended = run("increment");
+        assert!(ended.output.starts_with("err("), "{}", ended.output);
+    }
+}

@@ -7,6 +7,7 @@ mod tree;
 mod writer;
 
 pub use file::Opener;
+pub(super) use tree::BEST;
 pub use tree::Tree;
 
 use crate::local::{Clock, Openings};

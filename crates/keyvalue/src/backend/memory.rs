@@ -1,5 +1,6 @@
 //! Entries in this process's memory, gone when it ends.
 
+use super::Best;
 use crate::local::{Alarm, Clock, Hub, Openings, Stored, Table, incarnation, page, rules};
 use crate::{
     Changes, Checked, Fence, Levels, ListOptions, Offer, Page, Store, Version, Versioned,
@@ -84,8 +85,9 @@ impl Backend for Memory {
 /// The store behind `memory:`.
 pub struct Map(Arc<RwLock<State>>);
 
-static OFFER: Offer = Offer {
-    backend: std::borrow::Cow::Borrowed("memory"),
+/// What it offers, always.
+pub(super) const BEST: Best = Best {
+    backend: Memory::NAME,
     levels: Levels {
         durability: Durability::None,
         atomicity: Atomicity::Binding,
@@ -95,6 +97,13 @@ static OFFER: Offer = Offer {
         fence: offer::Fence::SingleNode,
         consistency: Consistency::Linearizable,
     },
+    lowered: &[],
+    emulated: &[],
+};
+
+static OFFER: Offer = Offer {
+    backend: std::borrow::Cow::Borrowed("memory"),
+    levels: BEST.levels,
     max_key: Offer::MAX_KEY,
     max_value: Offer::MAX_VALUE,
     emulated: Vec::new(),

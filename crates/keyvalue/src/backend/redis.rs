@@ -20,6 +20,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use settings::BEST;
 pub use settings::Redis;
 use watch::Watching;
 

@@ -2,7 +2,7 @@
 
 mod redis;
 
-use crate::{place, trial};
+use crate::{opened, place, trial};
 use base::{Kind, Place, Result};
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -43,10 +43,7 @@ async fn open(url: &str) -> Result<Arc<dyn Store>> {
 
 /// What a line of the deployment file opens, `{ url = … }`, for a binding that is always the same.
 async fn bound(settings: &str) -> Result<Arc<dyn Store>> {
-    let line = format!("x = {settings}");
-    let table = toml::de::DeTable::parse(&line).unwrap().into_inner();
-    let (_, opening) = base::backend::choose(BACKENDS, table.get("x").unwrap().clone()).unwrap();
-    opening(place(tempfile::tempdir().unwrap().path())).await
+    opened(settings, place(tempfile::tempdir().unwrap().path())).await
 }
 
 /// A store whose calls take a second at most.
@@ -133,33 +130,47 @@ async fn crash(vendor: &'static Vendor) {
     assert!(store.offer().levels.durability >= base::offer::Durability::OsBuffer);
     let mut written = Vec::new();
     for round in 0..3 {
-        let writers = (0..8).map(|writer| {
-            let store = Arc::clone(&store);
-            async move {
-                let mut written = Vec::new();
-                for number in 0.. {
-                    let key = format!("{round}/{writer}/{number}");
-                    match put(&store, &key).await {
-                        Ok(()) => written.push(key),
-                        Err(_) => break,
-                    }
-                }
-                written
-            }
-        });
-        let crash = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            server.crash();
-        };
-        let (all, ()) = futures::join!(futures::future::join_all(writers), crash);
-        written.extend(all.into_iter().flatten());
+        written.extend(write_until_it_fails(&store, round, async || server.crash()).await);
         server = (vendor.again)(server);
         healed(&store).await;
-        for key in &written {
-            assert!(store.exists(key).await.unwrap(), "{key} was acknowledged and is gone");
-        }
+        all_there(&store, &written).await;
     }
     assert!(written.len() > 100, "{} writes", written.len());
+}
+
+/// Eight write until it fails, or for two seconds; what was acknowledged. Meanwhile comes the harm.
+async fn write_until_it_fails(
+    store: &Arc<dyn Store>,
+    round: u32,
+    harm: impl AsyncFnOnce(),
+) -> Vec<String> {
+    let end = Instant::now() + Duration::from_secs(2);
+    let writers = (0..8).map(|writer| {
+        let store = Arc::clone(store);
+        async move {
+            let mut written = Vec::new();
+            for number in 0.. {
+                let key = format!("{round}/{writer}/{number}");
+                match put(&store, &key).await {
+                    Ok(()) if Instant::now() < end => written.push(key),
+                    _ => break,
+                }
+            }
+            written
+        }
+    });
+    let harm = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        harm().await;
+    };
+    let (all, ()) = futures::join!(futures::future::join_all(writers), harm);
+    all.into_iter().flatten().collect()
+}
+
+async fn all_there(store: &Arc<dyn Store>, written: &[String]) {
+    for key in written {
+        assert!(store.exists(key).await.unwrap(), "{key} was acknowledged and is gone");
+    }
 }
 
 async fn wrong_servers(vendor: &'static Vendor) {

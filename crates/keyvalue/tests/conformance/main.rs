@@ -23,6 +23,7 @@ use libtest_mimic::Trial;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use wharf_keyvalue::backend::BEST;
 use wharf_keyvalue::backend::embedded::{Durability, Embedded};
 use wharf_keyvalue::promises::PROMISES;
 use wharf_keyvalue::{BACKENDS, Store};
@@ -33,7 +34,9 @@ fn main() -> ExitCode {
         return crash::write(&arguments.next().unwrap());
     }
     let mut trials = testkit::conformance::trials("keyvalue", BACKENDS, PROMISES);
+    trials.push(trial("offers::every_backend_says_the_most_that_it_offers", offers()));
     trials.extend(relaxed());
+    trials.extend(clusters());
     trials.extend(model::trials());
     trials.extend(linear::trials());
     trials.extend(crash::trials());
@@ -49,6 +52,43 @@ fn relaxed() -> Vec<Trial> {
     testkit::conformance::trials_with("embedded-relaxed", PROMISES, |place| {
         embedded(Durability::Relaxed).open(place).boxed()
     })
+}
+
+async fn offers() {
+    let names: Vec<_> = BACKENDS.iter().map(|entry| entry.name).collect();
+    assert_eq!(BEST.iter().map(|best| best.backend).collect::<Vec<_>>(), names);
+    for best in BEST {
+        let entry = BACKENDS.iter().find(|entry| entry.name == best.backend).unwrap();
+        let url = testkit::servers::url(entry.name).unwrap_or_else(|| entry.example.to_owned());
+        let folder = tempfile::tempdir().unwrap();
+        let store = base::backend::open(BACKENDS, &url, place(folder.path())).await.unwrap();
+        best.covers(store.offer()).unwrap_or_else(|why| panic!("{}: {why}", entry.name));
+    }
+}
+
+/// The other ways to set up Redis.
+fn clusters() -> Vec<Trial> {
+    async fn open(place: Place, more: &str) -> base::Result<Arc<dyn Store>> {
+        let cluster = testkit::servers::Cluster::shared();
+        opened(&format!("{{ {}{more} }}", cluster.settings()), place).await
+    }
+    let mut trials = testkit::conformance::trials_with("redis-cluster", PROMISES, |place| {
+        open(place, "").boxed()
+    });
+    trials.extend(testkit::conformance::trials_with("redis-sharded", PROMISES, |place| {
+        // The same names are spread otherwise.
+        let place = Place { app: format!("sharded {}", place.app), ..place };
+        open(place, ", shards = 8").boxed()
+    }));
+    trials
+}
+
+/// What a line of the deployment file opens, `{ url = … }`.
+async fn opened(settings: &str, place: Place) -> base::Result<Arc<dyn Store>> {
+    let line = format!("x = {settings}");
+    let table = toml::de::DeTable::parse(&line).unwrap().into_inner();
+    let (_, opening) = base::backend::choose(BACKENDS, table.get("x").unwrap().clone()).unwrap();
+    opening(place).await
 }
 
 fn embedded(durability: Durability) -> Embedded {

@@ -4,6 +4,7 @@ use super::Embedded;
 use super::core::Core;
 use super::file::Opener;
 use super::writer::Writer;
+use crate::backend::Best;
 use crate::local::{Clock, Held, Stored, lock, page, rules};
 use crate::{
     Changes, Levels, ListOptions, Offer, Page, Store, Version, Versioned, WatchOptions,
@@ -11,25 +12,33 @@ use crate::{
 };
 use async_trait::async_trait;
 use base::offer::{self, Atomicity, Consistency, Fence, List, Ttl, Watch};
-use base::{Error, Result};
+use base::{Backend as _, Error, Result};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+/// With strict writes.
+pub(in crate::backend) const BEST: Best = Best {
+    backend: Embedded::NAME,
+    levels: Levels {
+        durability: offer::Durability::Fsync,
+        atomicity: Atomicity::Binding,
+        ttl: Ttl::Milliseconds,
+        list: List::Ordered,
+        watch: Watch::BestEffort,
+        fence: Fence::SingleNode,
+        consistency: Consistency::Linearizable,
+    },
+    lowered: &[("durability", "none with `durability = \"relaxed\"`")],
+    emulated: &[],
+};
+
 const fn offer(durability: offer::Durability) -> Offer {
     Offer {
         backend: Cow::Borrowed("embedded"),
-        levels: Levels {
-            durability,
-            atomicity: Atomicity::Binding,
-            ttl: Ttl::Milliseconds,
-            list: List::Ordered,
-            watch: Watch::BestEffort,
-            fence: Fence::SingleNode,
-            consistency: Consistency::Linearizable,
-        },
+        levels: Levels { durability, ..BEST.levels },
         max_key: Offer::MAX_KEY,
         max_value: Offer::MAX_VALUE,
         emulated: Vec::new(),

@@ -1,8 +1,9 @@
 //! The settings of a binding in Redis, and what the live server adds to its offer.
 
+use crate::backend::Best;
 use crate::{Levels, Offer};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
-use base::{Error, Kind, Place, Result};
+use base::{Backend as _, Error, Kind, Place, Result};
 use connect::redis::{Mode, Redis as Server, Settings};
 use connect::tls::Trust;
 use redis::{Value, cmd};
@@ -11,6 +12,27 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// One server alone, which writes to the disk before it answers.
+pub(in crate::backend) const BEST: Best = Best {
+    backend: Redis::NAME,
+    levels: Levels {
+        durability: Durability::Fsync,
+        atomicity: Atomicity::Binding,
+        ttl: Ttl::Milliseconds,
+        list: List::Ordered,
+        watch: Watch::Resumable,
+        fence: Fence::SingleNode,
+        consistency: Consistency::Linearizable,
+    },
+    lowered: &[
+        ("durability", "none unless `appendfsync always`, and where a replica may take over"),
+        ("atomicity", "slot with shards"),
+        ("watch", "best-effort with shards"),
+        ("consistency", "primary with replicas or in a cluster"),
+    ],
+    emulated: &[],
+};
 
 /// `redis:` — entries in Redis, or in what speaks its protocol.
 ///
@@ -115,47 +137,107 @@ impl Redis {
 
     /// What the server behind the binding can do.
     pub(super) async fn probe(&self, server: &Server, shards: &[String]) -> Result<Offer> {
-        let info = info(server).await?;
-        let word = |name: &str| info.get(name).map(String::as_str).unwrap_or_default();
-        let version = word("redis_version");
-        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-        if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6, 2) {
-            return Err(Error::unsupported(format!(
-                "{} is version {version}, and 6.2 is needed",
-                server.server()
-            )));
+        let nodes = self.info(server).await?;
+        for node in &nodes {
+            self.admit(node, server.server())?;
         }
-        if word("role") == "slave" {
-            return Err(Error::unavailable(format!("{} is a read-only replica", server.server()))
-                .with_hint("name its master, or a Sentinel that knows it"));
-        }
-        if word("redis_mode") == "cluster" && !self.cluster {
-            return Err(Error::invalid(format!("{} is a node of a cluster", server.server()))
-                .with_hint("add `cluster = true`"));
-        }
+        let version = nodes.first().map(|node| word(node, "redis_version")).unwrap_or_default();
         self.check_shards(server, shards).await?;
-        let replicated = self.cluster
-            || self.sentinel.is_some()
-            || !matches!(word("connected_slaves"), "" | "0");
+        let has_replica = |node| !matches!(word(node, "connected_slaves"), "" | "0");
+        let replicas = nodes.iter().any(has_replica);
+        // A replica takes over without the writes that it had not heard of.
+        let takes_over = self.sentinel.is_some() || (self.cluster && replicas);
+        let durability = match takes_over {
+            true => Durability::None,
+            false => self.durability(server).await,
+        };
+        let replicated = self.cluster || self.sentinel.is_some() || replicas;
         let consistency = match replicated {
             true => Consistency::Primary,
             false => Consistency::Linearizable,
         };
         Ok(Offer {
             backend: format!("redis {version}").into(),
-            levels: Levels {
-                durability: durability(server).await,
-                atomicity: if self.shards == 1 { Atomicity::Binding } else { Atomicity::Slot },
-                ttl: Ttl::Milliseconds,
-                list: List::Ordered,
-                watch: if self.shards == 1 { Watch::Resumable } else { Watch::BestEffort },
-                fence: Fence::SingleNode,
-                consistency,
+            levels: match self.shards {
+                1 => Levels { durability, consistency, ..BEST.levels },
+                _ => Levels {
+                    durability,
+                    consistency,
+                    atomicity: Atomicity::Slot,
+                    watch: Watch::BestEffort,
+                    ..BEST.levels
+                },
             },
             max_key: Offer::MAX_KEY,
             max_value: Offer::MAX_VALUE,
             emulated: Vec::new(),
         })
+    }
+
+    /// Refuses a server that cannot keep the entries.
+    fn admit(&self, node: &HashMap<String, String>, server: &str) -> Result<()> {
+        let version = word(node, "redis_version");
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+        if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6, 2) {
+            return Err(Error::unsupported(format!(
+                "{server} is version {version}, and 6.2 is needed"
+            )));
+        }
+        // In a cluster the client finds the masters by itself.
+        if word(node, "role") == "slave" && !self.cluster {
+            return Err(Error::unavailable(format!("{server} is a read-only replica"))
+                .with_hint("name its master, or a Sentinel that knows it"));
+        }
+        if word(node, "redis_mode") == "cluster" && !self.cluster {
+            return Err(Error::invalid(format!("{server} is a node of a cluster"))
+                .with_hint("add `cluster = true`"));
+        }
+        Ok(())
+    }
+
+    /// What each server says of itself.
+    async fn info(&self, server: &Server) -> Result<Vec<HashMap<String, String>>> {
+        let strange = || {
+            let name = server.server();
+            Error::invalid(format!("{name} does not speak as Redis does; is it one?"))
+        };
+        let said: Value = match server.read(&cmd("INFO")).await {
+            Err(error) if error.kind() == Kind::Corrupt => {
+                return Err(strange().with_source(error));
+            }
+            answer => answer?,
+        };
+        let read = |said: Value| {
+            let text: String = redis::from_redis_value(said).map_err(|_| strange())?;
+            let lines = text.lines().filter_map(|line| line.split_once(':'));
+            Ok(lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect())
+        };
+        self.nodes(said).into_iter().map(read).collect()
+    }
+
+    /// What of acknowledged writes survives. A server that does not say keeps nothing, for all we
+    /// know.
+    async fn durability(&self, server: &Server) -> Durability {
+        let said = server.read::<Value>(cmd("CONFIG").arg("GET").arg("append*")).await;
+        let nodes = said.map(|said| self.nodes(said)).unwrap_or_default();
+        let writes_through = |node: &Value| {
+            let settings: HashMap<String, String> =
+                redis::from_redis_value(node.clone()).unwrap_or_default();
+            // With `everysec` a write may wait two seconds in the server's own memory.
+            word(&settings, "appendonly") == "yes" && word(&settings, "appendfsync") == "always"
+        };
+        match !nodes.is_empty() && nodes.iter().all(writes_through) {
+            true => Durability::Fsync,
+            false => Durability::None,
+        }
+    }
+
+    /// The answers of all nodes: the client asks every node of a cluster, and says which said what.
+    fn nodes(&self, answer: Value) -> Vec<Value> {
+        match answer {
+            Value::Map(nodes) if self.cluster => nodes.into_iter().map(|(_, said)| said).collect(),
+            answer => vec![answer],
+        }
     }
 
     /// The number of shards is that of the first day, or entries would not be found again.
@@ -182,31 +264,6 @@ pub(super) fn shards_name(shards: &[String]) -> String {
     format!("{{{prefix}}}:shards")
 }
 
-/// What the server says of itself.
-async fn info(server: &Server) -> Result<HashMap<String, String>> {
-    let text: String = match server.read(&cmd("INFO")).await {
-        Err(error) if error.kind() == Kind::Corrupt => {
-            return Err(Error::invalid(format!(
-                "{} does not speak as Redis does; is it one?",
-                server.server()
-            ))
-            .with_source(error));
-        }
-        answer => answer?,
-    };
-    let lines = text.lines().filter_map(|line| line.split_once(':'));
-    Ok(lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect())
-}
-
-/// What of acknowledged writes survives. A server that does not say keeps nothing, for all we know.
-async fn durability(server: &Server) -> Durability {
-    let settings: Result<HashMap<String, String>> =
-        server.read(cmd("CONFIG").arg("GET").arg("append*")).await;
-    let settings = settings.unwrap_or_default();
-    let is = |name: &str, value: &str| settings.get(name).is_some_and(|found| found == value);
-    // With `everysec` a write may wait two seconds in the server's own memory.
-    match is("appendonly", "yes") && is("appendfsync", "always") {
-        true => Durability::Fsync,
-        false => Durability::None,
-    }
+fn word<'a>(said: &'a HashMap<String, String>, name: &str) -> &'a str {
+    said.get(name).map(String::as_str).unwrap_or_default()
 }

@@ -1,19 +1,27 @@
-//! What only Redis does: memory that is full, replicas, shards.
+//! What only Redis does: memory that is full, replicas, fail-over, clusters, shards.
 
-use super::{PLAIN, bound, open, put};
+use super::{PLAIN, all_there, bound, healed, open, put, write_until_it_fails};
 use crate::trial;
 use base::Kind;
+use base::offer::{Consistency, Durability};
 use bytes::Bytes;
 use libtest_mimic::Trial;
-use testkit::servers::redis_with;
+use std::time::{Duration, Instant};
+use testkit::certificates::Certificates;
+use testkit::program::Signal;
+use testkit::servers::{Cluster, Sentinels, redis_tls, redis_with};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         trial("faults::redis::a_full_server_refuses_and_keeps_what_it_has", full()),
         trial("faults::redis::a_wrong_password_is_told_without_it", wrong_password()),
         trial("faults::redis::a_server_without_tls_is_told", no_tls()),
+        trial("faults::redis::certificates_are_checked_on_both_sides", tls()),
         trial("faults::redis::a_replica_is_refused_with_what_to_do", replica()),
+        trial("faults::redis::a_node_of_a_cluster_is_refused_with_what_to_do", node()),
         trial("faults::redis::shards_never_change", shards()),
+        trial("faults::redis::a_replica_takes_over", fail_over()),
+        trial("faults::redis::a_cluster_that_loses_a_node_loses_no_write", lost_node()),
     ]
 }
 
@@ -87,4 +95,94 @@ async fn shards() {
     let error = with(8).await.err().unwrap();
     assert!(error.to_string().contains("spread over 4 shards, not 8"), "{error}");
     with(4).await.unwrap();
+}
+
+async fn tls() {
+    let (ours, others) = (Certificates::new(), Certificates::new());
+    let server = redis_tls(&ours);
+    let address = server.address();
+    let path = |path: &std::path::Path| path.display().to_string();
+    let with = async |ca: &Certificates, client: &Certificates| {
+        let (ca, certificate, key) = (path(&ca.ca), path(&client.client), path(&client.client_key));
+        bound(&format!(
+            "{{ url = 'rediss://{address}', timeout = '2s', ca = '{ca}', \
+             certificate = '{certificate}', key = '{key}' }}"
+        ))
+        .await
+    };
+    put(&with(&ours, &ours).await.unwrap(), "key").await.unwrap();
+    for refused in [
+        with(&others, &ours).await,
+        with(&ours, &others).await,
+        open(&format!("rediss://{address}")).await,
+        open(&format!("redis://{address}")).await,
+    ] {
+        let error = refused.err().unwrap();
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+        assert!(
+            matches!(error.kind(), Kind::Unavailable | Kind::Timeout | Kind::Invalid),
+            "{error:?}"
+        );
+    }
+    let alone = bound(&format!("{{ url = 'rediss://{address}', certificate = 'x.pem' }}")).await;
+    assert!(alone.err().unwrap().to_string().contains("`certificate` and `key` go together"));
+}
+
+async fn node() {
+    let cluster = Cluster::shared();
+    let error = open(&cluster.nodes[0].url()).await.err().unwrap();
+    assert!(error.to_string().contains("node of a cluster"), "{error}");
+    assert!(error.hint().unwrap().contains("cluster = true"), "{error}");
+}
+
+/// What the old master acknowledged and did not pass on is lost, and the offer says so.
+async fn fail_over() {
+    let servers = Sentinels::start();
+    let store = bound(&format!("{{ {}, timeout = '1s' }}", servers.settings())).await.unwrap();
+    let levels = &store.offer().levels;
+    assert_eq!((levels.durability, levels.consistency), (Durability::None, Consistency::Primary));
+    let before = write_until_it_fails(&store, 0, async || servers.master.crash()).await;
+    let begun = Instant::now();
+    healed(&store).await;
+    let away = begun.elapsed();
+    let mut kept = 0;
+    for key in &before {
+        kept += usize::from(store.exists(key).await.unwrap());
+    }
+    println!("{kept} of {} writes survived; back after {away:?}", before.len());
+    assert!(kept > before.len() / 2, "{kept} of {}", before.len());
+    // The replica is the master now, and nothing is lost any more.
+    let after = write_until_it_fails(&store, 1, async || {}).await;
+    assert!(!after.is_empty());
+    all_there(&store, &after).await;
+}
+
+async fn lost_node() {
+    let mut cluster = Cluster::start();
+    let settings = cluster.settings();
+    let line = format!("{{ {settings}, shards = 16, timeout = '1s', prefix = 'lost' }}");
+    let store = bound(&line).await.unwrap();
+    assert_eq!(store.offer().levels.durability, Durability::Fsync);
+    let mut written = Vec::new();
+    for node in 0..3 {
+        let acknowledged = write_until_it_fails(&store, u32::try_from(node).unwrap(), async || {
+            cluster.nodes[node].crash();
+        });
+        written.extend(acknowledged.await);
+        cluster.again(node);
+        healed(&store).await;
+        all_there(&store, &written).await;
+    }
+    assert!(written.len() > 100, "{} writes", written.len());
+    cluster.nodes[0].signal(Signal::SIGSTOP);
+    let begun = Instant::now();
+    for number in 0..32 {
+        // Those of the other nodes may be written, until the cluster notices.
+        drop(put(&store, &format!("stopped {number}")).await);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    cluster.nodes[0].signal(Signal::SIGCONT);
+    cluster.wait();
+    healed(&store).await;
+    all_there(&store, &written).await;
 }

@@ -1,0 +1,113 @@
+//! What a component's imports ask of a store, and how an open one does it: the table of `check`.
+
+use super::KeyValue;
+use crate::{Levels, Offer};
+use base::offer::{Gap, List};
+use engine::{Capability as _, Imports};
+use std::fmt;
+
+/// One function that a component calls, and how a store does it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The interface and the function: `store.bucket.get`.
+    pub function: String,
+    /// How.
+    pub how: How,
+}
+
+/// How a store does what a function asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// As the backend itself does it.
+    Native,
+    /// This program does it with what the backend has: so.
+    Emulated(&'static str),
+    /// Not at all.
+    Missing(Gap),
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Native => f.write_str("native"),
+            Self::Emulated(how) => write!(f, "emulated: {how}"),
+            Self::Missing(gap) => write!(f, "missing: {gap}"),
+        }
+    }
+}
+
+/// Every function of key-value interfaces that `imports` has, with how a store of this offer does
+/// it.
+pub fn uses(imports: &Imports, offer: &Offer) -> Vec<Use> {
+    let mut uses = Vec::new();
+    for id in KeyValue::SERVED {
+        let interface = id.rsplit_once('/').map_or(*id, |(_, interface)| interface);
+        let interface = interface.split('@').next().unwrap_or(interface);
+        for function in imports.functions(id) {
+            // `[method]bucket.get`, `[static]cas.new`; a bare name is a resource, nothing to do.
+            let (kind, name) = match function.strip_prefix('[').and_then(|it| it.split_once(']')) {
+                Some((kind, name)) => (kind, name),
+                None => ("", function),
+            };
+            let is_resource = kind.is_empty() && matches!(name, "bucket" | "cas" | "error");
+            if is_resource || kind == "resource-drop" {
+                continue;
+            }
+            uses.push(Use { function: format!("{interface}.{name}"), how: how(name, offer) });
+        }
+    }
+    uses.sort_by(|one, other| one.function.cmp(&other.function));
+    uses.dedup();
+    uses
+}
+
+/// The least that a store has to offer for a function that a component calls.
+pub fn needs(function: &str) -> Levels {
+    match ability(function) {
+        "list" => Levels { list: List::Unordered, ..Levels::LOWEST },
+        _ => Levels::LOWEST,
+    }
+}
+
+fn how(function: &str, offer: &Offer) -> How {
+    if let Some(gap) = offer.levels.gaps(&needs(function)).into_iter().next() {
+        return How::Missing(gap);
+    }
+    let ability = ability(function);
+    let emulated = offer.emulated.iter().find(|emulated| emulated.ability == ability);
+    emulated.map_or(How::Native, |emulated| How::Emulated(emulated.how))
+}
+
+/// The word that offers have for what a function does.
+fn ability(function: &str) -> &str {
+    let name = function.rsplit('.').next().unwrap_or(function);
+    match name {
+        "list-keys" | "keys" => "list",
+        "swap" | "compare-and-swap" => "compare-and-swap",
+        "get-many" | "set-many" | "delete-many" => "batch",
+        name => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Emulated;
+
+    #[test]
+    fn what_an_offer_lacks_or_emulates_shows() {
+        let mut offer = Offer {
+            backend: "toy".into(),
+            levels: Levels::LOWEST,
+            max_key: Offer::MAX_KEY,
+            max_value: Offer::MAX_VALUE,
+            emulated: vec![Emulated { ability: "increment", how: "in a loop" }],
+        };
+        assert_eq!(how("bucket.get", &offer), How::Native);
+        assert_eq!(how("increment", &offer).to_string(), "emulated: in a loop");
+        let missing = how("bucket.list-keys", &offer).to_string();
+        assert_eq!(missing, "missing: list >= unordered (has none)");
+        offer.levels.list = List::Ordered;
+        assert_eq!(how("bucket.list-keys", &offer), How::Native);
+    }
+}
