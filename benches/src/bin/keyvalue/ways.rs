@@ -136,12 +136,13 @@ fn contract(store: Arc<dyn Store>, operation: &'static str, key: String) -> Work
             let many = || (0..MANY).map(|number| format!("{key}/{number}"));
             match operation {
                 "get" => drop(store.get(&key).await?),
-                "set" => drop(store.set(&key, value(), &plain).await?),
-                "increment" => drop(store.increment(&key, 1, &plain).await?),
+                "set" => store.set(&key, value(), &plain).await.map(drop)?,
+                "increment" => store.increment(&key, 1, &plain).await.map(drop)?,
                 "swap" => {
                     let seen = store.versioned(&key).await?;
                     let expect = seen.map_or(Expect::Absent, |seen| Expect::Version(seen.version));
-                    drop(store.set(&key, value(), &WriteOptions::expecting(expect)).await?);
+                    let swap = WriteOptions::expecting(expect);
+                    store.set(&key, value(), &swap).await.map(drop)?;
                 }
                 "get-many" => drop(store.get_many(&many().collect::<Vec<_>>()).await?),
                 "set-many" => {

@@ -208,7 +208,8 @@ impl Redis {
             answer => answer?,
         };
         let read = |said: Value| {
-            let text: String = redis::from_redis_value(said).map_err(|_| strange())?;
+            let text: String =
+                redis::from_redis_value(said).map_err(|error| strange().with_source(error))?;
             let lines = text.lines().filter_map(|line| line.split_once(':'));
             Ok(lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect())
         };
