@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and clippy sees tests only where libtest runs them"
 )]
 
+mod bulk;
 mod crash;
 mod disk;
 mod faults;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     trials.extend(power::trials());
     trials.extend(files::trials());
     trials.extend(faults::trials());
+    trials.extend(bulk::trials());
     testkit::conformance::run(trials)
 }
 
