@@ -54,6 +54,47 @@ fn what_is_required_and_not_offered_is_refused_with_what_would_do() {
     }
 }
 
+#[test]
+fn what_a_live_server_does_not_keep_is_not_offered() {
+    let server = testkit::servers::redis_with(&["--appendfsync", "everysec"]);
+    let settings = |requires: &str| {
+        file(&format!("{{ url = \"{}\", requires = {{ {requires} }} }}", server.url()))
+    };
+    let refused = Folder::with(&settings("durability = 'fsync'")).run(&["check"]);
+    assert_eq!(refused.code, Some(64), "{}", refused.errors);
+    assert!(refused.errors.contains("lacks durability >= fsync (has none)"), "{}", refused.errors);
+    let checked = Folder::with(&settings("ttl = 'milliseconds'")).run(&["check"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.errors);
+}
+
+/// Servers that cannot be used are found before anything is served.
+#[test]
+fn check_names_the_binding_the_host_and_the_cause() {
+    let locked = testkit::servers::redis_with(&["--requirepass", "open sesame"]);
+    let plain = testkit::servers::redis_with(&[]);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = free.local_addr().unwrap();
+    drop(free);
+    let (locked, plain) = (locked.address(), plain.address());
+    for (url, host, cause) in [
+        (format!("redis://:hunter2@{locked}"), locked, "Password authentication failed"),
+        (format!("redis://{locked}"), locked, "NOAUTH"),
+        (format!("redis://{plain}/99"), plain, "out of range"),
+        (format!("rediss://{plain}"), plain, ""),
+        (format!("redis://:hunter2@{nobody}"), nobody, "refused"),
+    ] {
+        let folder = Folder::with(&file(&format!("\"{url}\"")));
+        for verb in ["check", "serve"] {
+            let refused = folder.run(&[verb]);
+            let said = &refused.errors;
+            assert!(matches!(refused.code, Some(64 | 69)), "{url}: {:?} {said}", refused.code);
+            assert!(said.contains("keyvalue binding `default` (redis)"), "{url}: {said}");
+            assert!(said.contains(&host.to_string()) && said.contains(cause), "{url}: {said}");
+            assert!(!said.contains("hunter2"), "{url}: {said}");
+        }
+    }
+}
+
 /// The manual's table is made by the code; `WHARF_WRITE_MANUAL=1` writes it.
 #[test]
 fn the_manual_has_the_table_of_offers() {
