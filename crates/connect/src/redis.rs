@@ -187,7 +187,15 @@ impl Redis {
                 .map(Connection::One),
             Link::Cluster(client) => client.get_async_connection().await.map(Connection::All),
         };
-        made.map_err(|error| self.classify(error))
+        made.map_err(|error| match error.kind() {
+            // What a connection begins with comes from the URL: a database that is not there.
+            ErrorKind::Server(ServerErrorKind::ResponseError) => {
+                Error::invalid(self.server().to_owned())
+                    .with_source(error)
+                    .with_hint("is everything in the URL what the server has?")
+            }
+            _ => self.classify(error),
+        })
     }
 
     async fn connection(&self) -> Result<Connection> {
