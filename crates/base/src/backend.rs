@@ -160,6 +160,29 @@ pub async fn open<C: ?Sized + 'static>(
     opening(place).await
 }
 
+/// Opens a binding from what the deployment file would say of it: `{ url = "…", key = … }`, or a URL
+/// in quotes.
+///
+/// # Errors
+/// `Invalid` where that is no TOML; as [`choose`] and as the backend's `open`.
+pub async fn open_line<C: ?Sized + 'static>(
+    backends: &[Entry<C>],
+    line: &str,
+    place: Place,
+) -> Result<Arc<C>> {
+    let opening = {
+        let text = format!("binding = {line}");
+        let wrong = |error: toml::de::Error| Error::invalid(error.message().to_owned());
+        let mut table = DeTable::parse(&text).map_err(wrong)?.into_inner();
+        let settings = table.remove("binding");
+        let settings = settings.ok_or_else(|| Error::invalid("a binding needs settings"))?;
+        let (_, opening) =
+            choose(backends, settings).map_err(|mistake| Error::invalid(mistake.to_string()))?;
+        opening
+    };
+    opening(place).await
+}
+
 /// A URL alone is the table that has only it.
 fn table(settings: Spanned<DeValue<'_>>) -> Spanned<DeValue<'_>> {
     let span = settings.span();

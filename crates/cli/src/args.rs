@@ -174,6 +174,9 @@ pub(crate) struct ConformanceArgs {
     pub(crate) capability: String,
     /// The server, as in the deployment file: `redis://127.0.0.1:6379`.
     pub(crate) url: String,
+    /// A further key of the binding, with its value in TOML: `--set cluster=true`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
     /// The form of the report.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ReportFormat,

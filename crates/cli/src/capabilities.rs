@@ -45,12 +45,12 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
 /// The capabilities whose promises `wharf conformance` tries.
 pub(crate) const CONFORMANCE: &[Conformance] = &[Conformance {
     name: KeyValue::NAME,
-    run: |url, folder| {
+    run: |line, folder| {
         let what = (keyvalue::BACKENDS, keyvalue::promises::PROMISES);
         let describe = |store: &dyn keyvalue::Store| store.offer().backend.to_string();
         let destroy =
             |store: Arc<dyn keyvalue::Store>| async move { store.destroy().await }.boxed();
-        conformance::run(KeyValue::NAME, what, url, folder, (describe, destroy)).boxed()
+        conformance::run(KeyValue::NAME, what, line, folder, (describe, destroy)).boxed()
     },
 }];
 

@@ -40,7 +40,9 @@ pub(crate) fn conformance(args: &ConformanceArgs) -> Result<ExitCode, Failure> {
     };
     let folder = tempfile::tempdir()
         .map_err(|error| Error::unavailable("making a folder").with_source(error))?;
-    let report = program::runtime()?.block_on((capability.run)(&args.url, folder.path()))?;
+    let line = line(args)?;
+    let mut report = program::runtime()?.block_on((capability.run)(&line, folder.path()))?;
+    report.name(base::redact(&args.url));
     console::give(&report.render(args.format));
     Ok(match report.broken() {
         0 => ExitCode::SUCCESS,
@@ -48,17 +50,37 @@ pub(crate) fn conformance(args: &ConformanceArgs) -> Result<ExitCode, Failure> {
     })
 }
 
+/// What the deployment file would say of the binding.
+fn line(args: &ConformanceArgs) -> Result<String> {
+    let mut settings = toml::Table::new();
+    settings.insert("url".to_owned(), args.url.clone().into());
+    for set in &args.set {
+        let wrong = || {
+            Error::invalid(format!("`--set {set}` is no key with a value"))
+                .with_hint("for example --set cluster=true, or --set 'nodes=[\"host:6379\"]'")
+        };
+        let (key, value) = set.split_once('=').ok_or_else(wrong)?;
+        let value = match toml::from_str::<toml::Table>(&format!("value = {value}")) {
+            Ok(mut table) => table.remove("value").ok_or_else(wrong)?,
+            // A word without quotes.
+            Err(_) => value.into(),
+        };
+        settings.insert(key.trim().to_owned(), value);
+    }
+    Ok(toml::Value::Table(settings).to_string())
+}
+
 /// How a binding is thrown away.
 type Destroy<C> = fn(Arc<C>) -> BoxFuture<'static, Result<()>>;
 
-/// Tries `promises` one after the other on the backend that `url` chooses.
+/// Tries `promises` one after the other on the binding of this line of a deployment file.
 ///
 /// # Errors
 /// What keeps the server from being opened at all, or from being left as it was.
 pub(crate) async fn run<C: ?Sized + Send + Sync + 'static>(
     capability: &'static str,
     (backends, promises): (&'static [Entry<C>], &'static [&'static [Promise<C>]]),
-    url: &str,
+    line: &str,
     folder: &Path,
     (describe, destroy): (fn(&C) -> String, Destroy<C>),
 ) -> Result<Report> {
@@ -72,19 +94,19 @@ pub(crate) async fn run<C: ?Sized + Send + Sync + 'static>(
         binding,
     };
     // Whoever is not there, or lets nobody in, keeps no promise: say that instead.
-    let probe = base::backend::open(backends, url, place(folder, "probe".to_owned())).await?;
-    let mut report = Report::new(capability, base::redact(url), describe(&probe));
+    let probe = base::backend::open_line(backends, line, place(folder, "probe".to_owned())).await?;
+    let mut report = Report::new(capability, describe(&probe));
     throw_away(probe, destroy).await?;
     let promises: Vec<&Promise<C>> = promises.iter().copied().flatten().collect();
     for promise in promises {
         let opened = Arc::new(Mutex::new(Vec::new()));
-        let (all, place, folder, url) =
-            (Arc::clone(&opened), place.clone(), folder.to_owned(), url.to_owned());
+        let (all, place, folder, line) =
+            (Arc::clone(&opened), place.clone(), folder.to_owned(), line.to_owned());
         let stage = Stage::new(Arc::new(move |binding| {
-            let (all, url) = (Arc::clone(&all), url.clone());
+            let (all, line) = (Arc::clone(&all), line.clone());
             let place = place(&folder, format!("{}-{binding}", promise.name));
             Box::pin(async move {
-                let store = base::backend::open(backends, &url, place).await?;
+                let store = base::backend::open_line(backends, &line, place).await?;
                 all.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&store));
                 Ok(store)
             })

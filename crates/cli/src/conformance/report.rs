@@ -25,9 +25,14 @@ pub(crate) struct Tried {
 }
 
 impl Report {
-    /// A report on nothing yet. The URL is shown as it is.
-    pub(crate) fn new(capability: &'static str, url: String, backend: String) -> Self {
-        Self { capability, url, backend, tried: Vec::new() }
+    /// A report on nothing yet.
+    pub(crate) fn new(capability: &'static str, backend: String) -> Self {
+        Self { capability, url: String::new(), backend, tried: Vec::new() }
+    }
+
+    /// Says which server it is of. The URL is shown as it is.
+    pub(crate) fn name(&mut self, url: String) {
+        self.url = url;
     }
 
     /// Adds one promise.

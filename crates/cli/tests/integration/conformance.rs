@@ -27,6 +27,24 @@ fn a_server_is_held_to_every_promise_and_left_as_it_was() {
 }
 
 #[test]
+fn further_keys_of_the_binding_can_be_set() {
+    let cluster = testkit::servers::Cluster::shared();
+    let node = &cluster.nodes[0];
+    let try_with = |set: &[&str]| {
+        let url = node.url();
+        Folder::new().run(&[&["conformance", "keyvalue", &url], set].concat())
+    };
+    let ended = try_with(&["--set", "cluster=true", "--set", "shards = 4"]);
+    assert_eq!(ended.code, Some(0), "{}\n{}", ended.output, ended.errors);
+    assert!(ended.output.trim_end().ends_with(" 0 broken"), "{}", ended.output);
+    let ended = try_with(&[]);
+    assert!(ended.errors.contains("add `cluster = true`"), "{}", ended.errors);
+    let ended = try_with(&["--set", "cluster"]);
+    assert_eq!(ended.code, Some(64), "{}", ended.errors);
+    assert!(ended.errors.contains("is no key with a value"), "{}", ended.errors);
+}
+
+#[test]
 fn programs_can_read_the_report() {
     let folder = Folder::new();
     let ended = folder.run(&["conformance", "keyvalue", "memory:", "--format", "json"]);

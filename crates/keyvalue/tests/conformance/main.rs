@@ -87,10 +87,7 @@ fn clusters() -> Vec<Trial> {
 
 /// What a line of the deployment file opens, `{ url = … }`.
 async fn opened(settings: &str, place: Place) -> base::Result<Arc<dyn Store>> {
-    let line = format!("x = {settings}");
-    let table = toml::de::DeTable::parse(&line).unwrap().into_inner();
-    let (_, opening) = base::backend::choose(BACKENDS, table.get("x").unwrap().clone()).unwrap();
-    opening(place).await
+    base::backend::open_line(BACKENDS, settings, place).await
 }
 
 fn embedded(durability: Durability) -> Embedded {
