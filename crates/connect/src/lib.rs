@@ -1,6 +1,8 @@
 //! One client per vendor, shared by the capabilities; and TLS, shared by everything.
 
 pub mod gate;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod tls;

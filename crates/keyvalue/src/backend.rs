@@ -3,8 +3,12 @@
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod sql;
 
 mod best;
 
@@ -13,7 +17,7 @@ pub use best::{Best, table, that_offer};
 use crate::Store;
 use base::Entry;
 use base::backend::backend;
-#[cfg(not(all(feature = "embedded", feature = "redis")))]
+#[cfg(not(all(feature = "embedded", feature = "postgres", feature = "redis")))]
 use base::backend::missing;
 
 /// Every backend that a binding's URL may choose.
@@ -23,6 +27,10 @@ pub const BACKENDS: &[Entry<dyn Store>] = &[
     #[cfg(not(feature = "embedded"))]
     missing("embedded", &["embedded"]),
     backend::<memory::Memory>(),
+    #[cfg(feature = "postgres")]
+    backend::<postgres::Postgres>(),
+    #[cfg(not(feature = "postgres"))]
+    missing("postgres", &["postgres", "postgresql"]),
     #[cfg(feature = "redis")]
     backend::<redis::Redis>(),
     #[cfg(not(feature = "redis"))]
@@ -34,6 +42,16 @@ pub const BEST: &[Best] = &[
     #[cfg(feature = "embedded")]
     embedded::BEST,
     memory::BEST,
+    #[cfg(feature = "postgres")]
+    postgres::BEST,
     #[cfg(feature = "redis")]
     redis::BEST,
 ];
+
+/// A hash that is the same for ever, for what is kept: FNV-1a.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

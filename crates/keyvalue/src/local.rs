@@ -3,6 +3,8 @@
 mod clock;
 mod hub;
 mod open;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+pub(crate) mod relay;
 pub(crate) mod rules;
 mod table;
 

@@ -2,6 +2,8 @@
 //! of its own, and gone when the test program ends, however it ends.
 #![expect(clippy::expect_used, clippy::panic, reason = "it is how a test fails")]
 
+mod account;
+mod postgres;
 mod redis;
 
 use crate::program::PATIENCE;
@@ -16,6 +18,8 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use account::Account;
+pub use postgres::{postgres_standby, postgres_tls, postgres_with};
 pub use redis::{Cluster, Sentinels, redis_tls, redis_with};
 
 /// A kind of server, as the backend of the same name needs it.
@@ -33,7 +37,7 @@ pub struct Vendor {
 }
 
 /// Every kind.
-pub const VENDORS: &[Vendor] = &[redis::VENDOR];
+pub const VENDORS: &[Vendor] = &[postgres::VENDOR, redis::VENDOR];
 
 /// The URL of a server for a backend that needs one, started when it is first asked for; `None` for
 /// a backend that needs none.
@@ -74,14 +78,31 @@ impl Server {
         self.address
     }
 
-    /// Sends it a signal, `SIGSTOP` for example.
+    /// Where it keeps its data.
+    ///
+    /// # Panics
+    /// If it has left them.
+    pub fn folder(&self) -> &Path {
+        self.folder.as_deref().expect("it has its folder")
+    }
+
+    /// Sends it, and the processes that it started, a signal, `SIGSTOP` for example.
     ///
     /// # Panics
     /// If it is not there any more.
     pub fn signal(&self, signal: Signal) {
         let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid fits"));
-        kill(pid, signal).unwrap_or_else(|error| panic!("{signal} to {}: {error}", self.scheme));
+        let failed = |error| panic!("{signal} to {}: {error}", self.scheme);
+        // It starts no more while they are counted.
+        kill(pid, Signal::SIGSTOP).unwrap_or_else(failed);
+        for child in children(pid) {
+            let _may_have_ended = kill(child, signal);
+        }
+        kill(pid, signal).unwrap_or_else(failed);
+        if !matches!(signal, Signal::SIGSTOP | Signal::SIGKILL) {
+            kill(pid, Signal::SIGCONT).unwrap_or_else(failed);
+        }
     }
 
     /// Ends it at once, as a crash does, and waits until it is gone.
@@ -123,9 +144,25 @@ impl Recipe {
         arguments: &[String],
         is_ready: impl Fn(SocketAddr) -> bool,
     ) -> Server {
+        self.start_as(None, folder, address, arguments, is_ready)
+    }
+
+    /// Starts one that will not run as root.
+    fn start_as(
+        &self,
+        account: Option<Account>,
+        folder: PathBuf,
+        address: SocketAddr,
+        arguments: &[String],
+        is_ready: impl Fn(SocketAddr) -> bool,
+    ) -> Server {
         // It dies with the thread that started it, which lives as long as this program.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", self.program]).args(arguments);
+        command.args(["--pdeathsig", "KILL"]);
+        if let Some(account) = account {
+            command.args(account.privileges());
+        }
+        command.arg(self.program).args(arguments);
         command.current_dir(&folder).stdin(Stdio::null());
         let log = fs::File::create(folder.join("log")).expect("the folder is ours");
         command.stdout(log.try_clone().expect("a file has copies")).stderr(log);
@@ -151,6 +188,17 @@ impl Recipe {
         }
         server
     }
+}
+
+/// The processes that a process has started, and those that they have.
+fn children(of: Pid) -> Vec<Pid> {
+    let tasks = fs::read_dir(format!("/proc/{of}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let own: Vec<Pid> = lists
+        .flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|pid| pid.parse().ok().map(Pid::from_raw))
+        .collect();
+    own.iter().flat_map(|child| children(*child)).chain(own.iter().copied()).collect()
 }
 
 /// An address of this machine whose port was free just now.

@@ -59,11 +59,9 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The shard of a key. Which one it is must never change, so it is counted by hand.
+    /// The shard of a key. Which one it is must never change.
     fn shard(&self, key: &str) -> &str {
-        let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = super::digest(key.bytes());
         let index = usize::try_from(hash % self.shards.len().max(1) as u64).unwrap_or_default();
         self.shards.get(index).map_or("", String::as_str)
     }

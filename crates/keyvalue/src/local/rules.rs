@@ -101,14 +101,17 @@ pub(crate) fn increment<T: Table>(
 }
 
 fn check_expectation(current: Option<&Stored>, options: &WriteOptions) -> Result<()> {
-    let holds = match options.expect {
+    let version = current.map(|stored| stored.version.to_be_bytes());
+    if holds(version.as_ref().map(|version| &version[..]), options) { Ok(()) } else { Err(unmet()) }
+}
+
+/// Whether the expectation holds for a key with this version, or without one.
+pub(crate) fn holds(version: Option<&[u8]>, options: &WriteOptions) -> bool {
+    match options.expect {
         None => true,
-        Some(Expect::Absent) => current.is_none(),
-        Some(Expect::Version(version)) => {
-            current.is_some_and(|stored| Version::from(stored.version) == version)
-        }
-    };
-    if holds { Ok(()) } else { Err(unmet()) }
+        Some(Expect::Absent) => version.is_none(),
+        Some(Expect::Version(expected)) => version.is_some_and(|found| found == expected.bytes()),
+    }
 }
 
 fn check_fence<T: Table>(table: &T, options: &WriteOptions) -> Result<()> {

@@ -122,8 +122,15 @@ fn stores() -> impl Iterator<Item = (&'static str, Open)> {
     };
     let strict: Open = |data| open(embedded(Durability::Strict), data);
     let relaxed: Open = |data| open(embedded(Durability::Relaxed), data);
+    let postgres: Open = |data| remote("postgres", data);
     let redis: Open = |data| remote("redis", data);
-    let stores = [("memory", memory), ("embedded", strict), ("relaxed", relaxed), ("redis", redis)];
+    let stores = [
+        ("memory", memory),
+        ("embedded", strict),
+        ("relaxed", relaxed),
+        ("postgres", postgres),
+        ("redis", redis),
+    ];
     stores.into_iter()
 }
 

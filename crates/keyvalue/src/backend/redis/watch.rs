@@ -6,18 +6,16 @@
 
 use super::scripts::Script;
 use super::{VERSION, split};
-use crate::local::{Hub, Record};
-use crate::{Change, Changes, Position, Versioned, WatchOptions};
+use crate::local::Record;
+use crate::local::relay::{self, Failures, Relay, Told, resumed};
+use crate::{Changes, Position, Versioned, WatchOptions};
 use base::{Error, Result};
 use connect::redis::{Connection, Redis as Server};
-use futures::StreamExt as _;
 use redis::streams::{StreamInfoStreamReply, StreamReadReply};
 use redis::{Value, cmd};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// How long the server waits for a line before it says that there is none.
@@ -34,13 +32,12 @@ const AHEAD: usize = 4096;
 pub(super) struct Watching {
     server: Arc<Server>,
     shards: Arc<[String]>,
-    hub: Arc<Hub>,
-    readers: Mutex<JoinSet<()>>,
+    relay: Relay,
 }
 
 impl Watching {
     pub(super) fn new(server: Arc<Server>, shards: Arc<[String]>) -> Self {
-        Self { server, shards, hub: Hub::new(0, false), readers: Mutex::default() }
+        Self { server, shards, relay: Relay::new() }
     }
 
     pub(super) async fn watch(&self, options: &WatchOptions) -> Result<Changes> {
@@ -48,64 +45,31 @@ impl Watching {
             let reader = Reader::open(&self.server, shard, Some(place(from)?)).await?;
             return Ok(resumed(reader, options.clone()));
         }
-        let mut readers = self.readers.lock().await;
-        // In the hub before the readers look whether anybody is there.
-        let changes = self.hub.watch(options, None);
-        if readers.is_empty() || readers.try_join_next().is_some() {
-            readers.abort_all();
+        let open = async {
             let mut opened = Vec::with_capacity(self.shards.len());
             for shard in &*self.shards {
                 opened.push(Reader::open(&self.server, shard, None).await?);
             }
-            for reader in opened {
-                readers.spawn(pass_on(reader, Arc::clone(&self.hub)));
-            }
-        }
-        Ok(changes)
+            Ok(opened)
+        };
+        self.relay.watch(options, open).await
     }
 }
 
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.hub.close();
-    }
-}
-
-/// Tells the watchers of `hub` what comes, as long as there are any.
-async fn pass_on(mut reader: Reader, hub: Arc<Hub>) {
-    while !hub.is_idle() {
-        for line in reader.next().await {
-            match line {
-                Told::Change(record) => hub.publish(record),
-                Told::Missed(position) => hub.miss(position),
+impl relay::Reader for Reader {
+    async fn next(&mut self) -> Vec<Told> {
+        match self.read().await {
+            Ok(told) => {
+                self.failures.end();
+                told
+            }
+            Err(error) => {
+                self.connection = None;
+                self.failures.wait(&error).await;
+                Vec::new()
             }
         }
     }
-}
-
-fn resumed(reader: Reader, options: WatchOptions) -> Changes {
-    let state = (reader, VecDeque::new(), options);
-    futures::stream::unfold(state, |(mut reader, mut waiting, options)| async {
-        loop {
-            match waiting.pop_front() {
-                Some(Told::Missed(position)) => {
-                    return Some((Ok(Change::Missed { position }), (reader, waiting, options)));
-                }
-                Some(Told::Change(record)) if options.covers(&record.key) => {
-                    return Some((Ok(record.change()), (reader, waiting, options)));
-                }
-                Some(Told::Change(_)) => {}
-                None => waiting.extend(reader.next().await),
-            }
-        }
-    })
-    .boxed()
-}
-
-/// What a reader makes of the lines.
-enum Told {
-    Change(Record),
-    Missed(Position),
 }
 
 /// A reader of one shard's stream. Takes its connection anew when it is lost.
@@ -119,7 +83,7 @@ struct Reader {
     word: Instant,
     /// Versions that were told before their line came.
     ahead: HashMap<String, Vec<u8>>,
-    failures: u32,
+    failures: Failures,
 }
 
 impl Reader {
@@ -132,7 +96,7 @@ impl Reader {
             last: String::new(),
             word: Instant::now(),
             ahead: HashMap::new(),
-            failures: 0,
+            failures: Failures::default(),
         };
         reader.last = reader.listen().await?;
         if let Some(from) = from {
@@ -148,26 +112,6 @@ impl Reader {
         self.word = Instant::now();
         redis::from_redis_value(answer)
             .map_err(|error| Error::corrupt("the place in a stream").with_source(error))
-    }
-
-    /// What came, perhaps nothing. Waits out failures.
-    async fn next(&mut self) -> Vec<Told> {
-        match self.read().await {
-            Ok(told) => {
-                self.failures = 0;
-                told
-            }
-            Err(error) => {
-                self.connection = None;
-                self.failures = self.failures.saturating_add(1);
-                if self.failures == 1 {
-                    tracing::warn!(%error, "watching the store failed; it is tried again");
-                }
-                let pause = Duration::from_millis(100) * 2_u32.pow(self.failures.min(5));
-                tokio::time::sleep(pause).await;
-                Vec::new()
-            }
-        }
     }
 
     async fn read(&mut self) -> Result<Vec<Told>> {

@@ -1,0 +1,182 @@
+//! What the stores in tables have in common, whichever database keeps the tables.
+
+use crate::local::rules;
+use crate::{ListOptions, WriteOptions, counter, unmet};
+use base::{Error, Place, Result};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::time::Duration;
+
+/// Longer than this is for ever: a hundred years.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// How many rows are read, or tidied up, at once.
+pub(super) const BATCH: i64 = 512;
+
+/// Bytes of values that are written by one statement, or read for watchers at once.
+pub(super) const PORTION: usize = 8 << 20;
+
+/// The name of a binding's table, of at most `most` bytes.
+///
+/// # Errors
+/// `Invalid` where the deployment file chose one that cannot be.
+pub(super) fn table(chosen: Option<&str>, place: &Place, most: usize) -> Result<String> {
+    match chosen {
+        None => Ok(usual(place, most)),
+        Some(name) if name.is_empty() || name.contains('\0') => {
+            Err(Error::invalid("a table has a name"))
+        }
+        Some(name) if name.len() > most => {
+            Err(Error::invalid(format!("the table's name is longer than {most} bytes")))
+        }
+        Some(name) => Ok(name.to_owned()),
+    }
+}
+
+/// `wharf_<app>_<binding>`; with a hash behind it where that would be ambiguous or too long.
+fn usual(place: &Place, most: usize) -> String {
+    let is_plain = |name: &str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !name.is_empty() && name.bytes().all(plain)
+    };
+    let Place { app, binding, .. } = place;
+    let name = format!("wharf_{app}_{binding}");
+    if is_plain(app) && is_plain(binding) && name.len() <= most {
+        return name;
+    }
+    let hash = super::digest(app.bytes().chain([0]).chain(binding.bytes()));
+    let word = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
+    let room = most.saturating_sub(17);
+    let name: String = name.to_lowercase().chars().map(word).take(room).collect();
+    format!("{name}_{hash:016x}")
+}
+
+/// Which keys to list: from the first of these on, up to the second, which is not among them.
+pub(super) fn range(options: &ListOptions) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (first, last) = options.bounds()?;
+    let first = match first {
+        Bound::Included(key) => key.as_bytes().to_vec(),
+        // The next one that there can be.
+        Bound::Excluded(key) => [key.as_bytes(), b"\0"].concat(),
+        Bound::Unbounded => Vec::new(),
+    };
+    // No UTF-8 has this byte, so it stands behind everything that begins with the prefix.
+    let prefix = [options.prefix.as_bytes(), b"\xff"].concat();
+    let last = match last {
+        Bound::Included(key) | Bound::Excluded(key) => prefix.min(key.as_bytes().to_vec()),
+        Bound::Unbounded => prefix,
+    };
+    Some((first, last))
+}
+
+/// As many keys as are asked for, to see whether there are more.
+pub(super) fn limit(options: &ListOptions) -> i64 {
+    i64::try_from(options.limit.min(ListOptions::LIMIT)).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// A key that was read.
+pub(super) fn key(bytes: &[u8]) -> Result<String> {
+    let text = str::from_utf8(bytes);
+    let text = text.map_err(|error| Error::corrupt("a key of the store").with_source(error))?;
+    Ok(text.to_owned())
+}
+
+/// A version that no other write has.
+pub(super) fn version() -> [u8; 16] {
+    fastrand::u128(..).to_be_bytes()
+}
+
+/// A time to live in milliseconds, where it is not for ever.
+pub(super) fn ttl(options: &WriteOptions) -> Option<i64> {
+    let ttl = options.ttl.filter(|ttl| *ttl < LONGEST)?;
+    i64::try_from(ttl.as_nanos().div_ceil(1_000_000)).ok()
+}
+
+/// Entries as one transaction writes them: each key once, and in order, so that two transactions
+/// never wait for each other; in portions that a statement can carry.
+pub(super) fn portions(entries: Vec<(String, Bytes)>) -> Vec<Vec<(String, Bytes)>> {
+    let entries: BTreeMap<String, Bytes> = entries.into_iter().collect();
+    let mut portions = Vec::new();
+    let (mut portion, mut size) = (Vec::new(), 0);
+    for (key, value) in entries {
+        if size + key.len() + value.len() > PORTION && !portion.is_empty() {
+            portions.push(std::mem::take(&mut portion));
+            size = 0;
+        }
+        size += key.len() + value.len();
+        portion.push((key, value));
+    }
+    if !portion.is_empty() {
+        portions.push(portion);
+    }
+    portions
+}
+
+/// Why an addition changed nothing, by what the key has: `None` if it should have.
+pub(super) fn why_not_added(
+    found: Option<(&[u8], &[u8])>,
+    delta: i64,
+    options: &WriteOptions,
+) -> Option<Error> {
+    if !rules::holds(found.map(|(_, version)| version), options) {
+        return Some(unmet());
+    }
+    let (value, _) = found?;
+    counter::read(value).and_then(|before| counter::add(before, delta)).err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(app: &str, binding: &str) -> String {
+        let place = Place {
+            base: "/".into(),
+            data: "/".into(),
+            app: app.to_owned(),
+            capability: "keyvalue",
+            binding: binding.to_owned(),
+        };
+        table(None, &place, 54).unwrap()
+    }
+
+    #[test]
+    fn every_binding_has_a_table_of_its_own() {
+        assert_eq!(name("guestbook", "default"), "wharf_guestbook_default");
+        let names = [
+            name("a_b", "c"),
+            name("a", "b_c"),
+            name("a-b", "c"),
+            name("A", "b_c"),
+            name("a", ""),
+            name(&"a".repeat(60), "b"),
+            name(&"a".repeat(60), "c"),
+            name("ä", "b"),
+            name("ö", "b"),
+        ];
+        for (index, name) in names.iter().enumerate() {
+            assert!(name.len() <= 54, "{name}");
+            assert!(!names.iter().skip(index + 1).any(|other| other == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn entries_come_in_order_and_in_portions() {
+        let entry = |key: &str, size: usize| (key.to_owned(), Bytes::from(vec![0; size]));
+        let portions = portions(vec![
+            entry("c", PORTION),
+            entry("a", 1),
+            entry("b", 1),
+            entry("a", 2),
+            entry("d", PORTION + 1),
+        ]);
+        let keys: Vec<Vec<&str>> = portions
+            .iter()
+            .map(|portion| portion.iter().map(|(key, _)| key.as_str()).collect())
+            .collect();
+        assert_eq!(keys, [vec!["a", "b"], vec!["c"], vec!["d"]]);
+        assert_eq!(portions[0][0].1.len(), 2);
+        assert!(super::portions(Vec::new()).is_empty());
+    }
+}
