@@ -95,8 +95,10 @@ fn from_connection(error: &Cause, server: &str) -> Error {
                  without TLS: `?sslmode=disable`",
             ),
         ),
-        "invalid configuration" => (Kind::Invalid, None),
-        "authentication error" => (Kind::Denied, Some("check user and password in the URL")),
+        "invalid configuration" if !why.contains("password") => (Kind::Invalid, None),
+        "invalid configuration" | "authentication error" => {
+            (Kind::Denied, Some("check user and password in the URL"))
+        }
         _ if is_our_mistake(error) => (Kind::Internal, None),
         _ => (Kind::Unavailable, None),
     };

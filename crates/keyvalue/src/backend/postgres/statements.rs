@@ -23,6 +23,7 @@ pub(super) struct Statements {
     pub(super) expire: String,
     pub(super) forget: String,
     pub(super) changes: String,
+    pub(super) now: String,
 }
 
 /// What every connection is told first: a plan that was made while a table was small must not read
@@ -68,6 +69,7 @@ impl Statements {
             expire: expire(&table, retention),
             forget: forget(&table, &meta),
             changes: changes(&table, &meta, timeline),
+            now: format!("SELECT {timeline}, pg_current_snapshot()::text"),
         }
     }
 

@@ -76,11 +76,9 @@ impl Watching {
     }
 
     async fn now(&self) -> Result<(u32, Snapshot)> {
-        let (end, none) = (u64::MAX.to_string(), 0_i64);
-        let sql = &self.table.sql.changes;
-        let rows = self.table.server.read(sql, &[&end, &i32::MAX, &none, &none]).await?;
+        let rows = self.table.server.read(&self.table.sql.now, &[]).await?;
         let row = rows.first().ok_or_else(gone)?;
-        Ok((timeline(row)?, Snapshot::read(column(row, 2)?)?))
+        Ok((timeline(row)?, Snapshot::read(column(row, 1)?)?))
     }
 }
 
