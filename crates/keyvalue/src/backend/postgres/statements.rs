@@ -27,9 +27,10 @@ pub(super) struct Statements {
 }
 
 /// What every connection is told first: a plan that was made while a table was small must not read
-/// the whole of it when it is large.
-pub(super) const SESSION: &str =
-    "SET enable_seqscan = off; SET default_transaction_isolation = 'read committed'";
+/// the whole of it when it is large. Whatever the planner makes of the cost of that, no statement
+/// here is worth compiling.
+pub(super) const SESSION: &str = "SET enable_seqscan = off; SET jit = off; \
+                                  SET default_transaction_isolation = 'read committed'";
 
 /// Where in the write-ahead log's history the server is: one that took over has a number of its own.
 pub(super) const TIMELINE: &str =

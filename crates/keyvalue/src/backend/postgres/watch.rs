@@ -14,6 +14,7 @@ use base::{Error, Result};
 use bytes::Bytes;
 use connect::postgres::{Row, column};
 use futures::StreamExt as _;
+use std::num::ParseIntError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -250,11 +251,14 @@ impl Reader {
 }
 
 fn number(text: &str) -> Result<u64> {
-    text.parse().map_err(|_| Error::corrupt("the number of a transaction"))
+    text.parse().map_err(|error: ParseIntError| {
+        Error::corrupt("the number of a transaction").with_source(error)
+    })
 }
 
 fn timeline(row: &Row) -> Result<u32> {
-    u32::try_from(column::<i64>(row, 0)?).map_err(|_| Error::corrupt("the server's timeline"))
+    u32::try_from(column::<i64>(row, 0)?)
+        .map_err(|error| Error::corrupt("the server's timeline").with_source(error))
 }
 
 fn gone() -> Error {

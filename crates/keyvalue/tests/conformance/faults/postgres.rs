@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::certificates::Certificates;
 use testkit::servers::{Server, postgres_standby, postgres_tls, postgres_with};
+use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 use wharf_keyvalue::{Change, Changes, Position, Store, WatchOptions};
 
@@ -36,15 +37,16 @@ fn url(server: &Server) -> String {
     format!("postgres://postgres@{}/postgres", server.address())
 }
 
-/// A client of no backend.
-async fn raw(server: &Server) -> Client {
+/// A client of no backend, with what keeps its connection.
+async fn raw(server: &Server) -> (Client, JoinSet<Result<(), tokio_postgres::Error>>) {
     let (client, connection) = tokio_postgres::connect(&url(server), NoTls).await.unwrap();
-    drop(tokio::task::spawn(connection));
-    client
+    let mut connections = JoinSet::new();
+    connections.spawn(connection);
+    (client, connections)
 }
 
 async fn run(server: &Server, sql: &str) {
-    raw(server).await.batch_execute(sql).await.unwrap();
+    raw(server).await.0.batch_execute(sql).await.unwrap();
 }
 
 /// Has the server ask for what this line of `pg_hba.conf` says.
@@ -221,7 +223,7 @@ async fn late() {
     let mut changes = store.watch(&WatchOptions::default()).await.unwrap();
     for round in 0..5 {
         // It has the lower number and ends behind the other.
-        let other = raw(&server).await;
+        let (other, _connection) = raw(&server).await;
         let write = "INSERT INTO kv VALUES ($1, 'x', 'a version', NULL, pg_current_xact_id(), 0)";
         let late = format!("late {round}");
         other.batch_execute("BEGIN").await.unwrap();
@@ -269,7 +271,7 @@ async fn forgotten() {
     let mut resumed = store.watch(&from).await.unwrap();
     put(&store, "next").await.unwrap();
     assert_eq!(heard(&mut resumed).await.0, "next");
-    let rows = raw(&server).await.query("SELECT 1 FROM wharf_app_default", &[]).await.unwrap();
+    let rows = raw(&server).await.0.query("SELECT 1 FROM wharf_app_default", &[]).await.unwrap();
     assert_eq!(rows.len(), 2);
 }
 
@@ -303,7 +305,7 @@ async fn openers() {
 
 async fn destroyed() {
     let server = postgres_with(&[]);
-    let client = raw(&server).await;
+    let (client, _connection) = raw(&server).await;
     let count = "SELECT count(*) FROM pg_class WHERE relname LIKE '%wharf%'";
     let store = open(&url(&server)).await.unwrap();
     let _changes = store.watch(&WatchOptions::default()).await.unwrap();
