@@ -139,7 +139,8 @@ impl Postgres {
         // What hangs on the server, or is left there, ends as it ends here.
         let limit = settings.timeout.as_millis().clamp(1, i32::MAX as u128);
         let session = format!(
-            "SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {limit}; {}",
+            "SET statement_timeout = {limit}; \
+             SET idle_in_transaction_session_timeout = {limit}; {}",
             settings.session
         );
         let begin = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {

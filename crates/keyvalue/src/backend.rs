@@ -7,8 +7,6 @@ pub mod memory;
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-mod sql;
 
 mod best;
 
@@ -50,7 +48,7 @@ pub const BEST: &[Best] = &[
 
 /// A hash that is the same for ever, for what is kept: FNV-1a.
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
-fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
+pub(crate) fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

@@ -9,6 +9,8 @@ mod counter;
 mod local;
 mod offer;
 mod options;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod tables;
 mod token;
 
 pub mod backend;

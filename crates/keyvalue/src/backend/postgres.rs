@@ -8,8 +8,8 @@ mod table;
 mod watch;
 mod writes;
 
-use super::sql;
 use crate::local::page;
+use crate::tables;
 use crate::{
     Changes, Checked, ListOptions, Offer, Page, Store, Version, Versioned, WatchOptions,
     WriteOptions,
@@ -114,14 +114,14 @@ impl Store for Keys {
     }
 
     async fn set(&self, key: &str, value: Bytes, options: &WriteOptions) -> Result<Version> {
-        let version = sql::version();
+        let version = tables::version();
         let set = Set { table: &self.table, key, value: &value, version, options };
         self.write(options, true, &set).await?;
         Version::new(&version)
     }
 
     async fn set_many(&self, entries: Vec<(String, Bytes)>, options: &WriteOptions) -> Result<()> {
-        let portions = sql::portions(entries);
+        let portions = tables::portions(entries);
         let set = SetMany { table: &self.table, portions: &portions, options };
         self.write(options, portions.len() < 2, &set).await
     }
@@ -140,10 +140,10 @@ impl Store for Keys {
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Page> {
-        let Some((first, last)) = sql::range(options) else { return Ok(Page::default()) };
-        let limit = sql::limit(options);
+        let Some((first, last)) = tables::range(options) else { return Ok(Page::default()) };
+        let limit = tables::limit(options);
         let rows = self.table.server.read(&self.table.sql.list, &[&first, &last, &limit]).await?;
-        page(rows.iter().map(|row| sql::key(column(row, 0)?)), options)
+        page(rows.iter().map(|row| tables::key(column(row, 0)?)), options)
     }
 
     async fn watch(&self, options: &WatchOptions) -> Result<Changes> {

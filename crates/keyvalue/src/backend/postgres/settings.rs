@@ -129,7 +129,7 @@ impl Postgres {
 
     /// The name of the binding's table.
     pub(super) fn name(&self, place: &Place) -> Result<String> {
-        crate::backend::sql::table(self.table.as_deref(), place, LONGEST_NAME)
+        crate::tables::name(self.table.as_deref(), place, LONGEST_NAME)
     }
 
     /// The way to the server, over which nothing went yet.

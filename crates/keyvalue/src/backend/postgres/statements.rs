@@ -32,7 +32,7 @@ pub(super) struct Statements {
 pub(super) const SESSION: &str = "SET enable_seqscan = off; SET jit = off; \
                                   SET default_transaction_isolation = 'read committed'";
 
-/// Where in the write-ahead log's history the server is: one that took over has a number of its own.
+/// Which history of the write-ahead log the server is in: one that took over has a new one.
 pub(super) const TIMELINE: &str =
     "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint";
 

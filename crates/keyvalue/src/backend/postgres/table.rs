@@ -1,7 +1,7 @@
 //! The tables of a binding: made where they are not there, tidied up, dropped.
 
 use super::statements::{Statements, quoted};
-use crate::backend::sql::BATCH;
+use crate::tables::BATCH;
 use base::{Error, Kind, Result};
 use connect::postgres::{Postgres as Server, column};
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Table {
 
     /// The lock under which tables are made and dropped: two hosts may open a binding at once.
     fn lock(&self) -> String {
-        let lock = super::super::digest(self.name.bytes());
+        let lock = crate::backend::digest(self.name.bytes());
         format!("SELECT pg_advisory_xact_lock({})", i64::from_be_bytes(lock.to_be_bytes()))
     }
 

@@ -6,9 +6,9 @@
 //! transaction that notifies holds a lock of the whole server while it commits.
 
 use super::table::Table;
-use crate::backend::sql::{BATCH, PORTION, key};
 use crate::local::Record;
 use crate::local::relay::{self, Failures, Relay, Told, resumed};
+use crate::tables::{BATCH, PORTION, key};
 use crate::{Change, Changes, Position, Version, Versioned, WatchOptions};
 use base::{Error, Result};
 use bytes::Bytes;

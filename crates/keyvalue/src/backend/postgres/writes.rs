@@ -1,7 +1,7 @@
 //! The writes, as work on one connection.
 
 use super::table::Table;
-use crate::backend::sql;
+use crate::tables;
 use crate::{Expect, Fence, Version, Versioned, WriteOptions, stale_fence, unmet};
 use base::{Error, Result};
 use bytes::Bytes;
@@ -76,7 +76,7 @@ impl Work for SetMany<'_> {
         for portion in self.portions {
             let keys: Vec<&[u8]> = portion.iter().map(|(key, _)| key.as_bytes()).collect();
             let values: Vec<&[u8]> = portion.iter().map(|(_, value)| &value[..]).collect();
-            let versions: Vec<[u8; 16]> = portion.iter().map(|_| sql::version()).collect();
+            let versions: Vec<[u8; 16]> = portion.iter().map(|_| tables::version()).collect();
             let versions: Vec<&[u8]> = versions.iter().map(|version| &version[..]).collect();
             let statement = &self.table.sql.set_many;
             connection.execute(statement, &[&keys, &values, &versions, &ttl, &written]).await?;
@@ -153,7 +153,7 @@ impl Work for Increment<'_> {
 impl Increment<'_> {
     /// Adds once; `None` if another write came in between.
     async fn add(&self, connection: &Connection) -> Result<Option<i64>, Failure> {
-        let (key, version) = (self.key.as_bytes(), sql::version());
+        let (key, version) = (self.key.as_bytes(), tables::version());
         let (version, ttl) = (&version[..], ttl(self.options));
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&key, &self.delta, &version, &ttl];
         let expected = expected(self.options);
@@ -169,7 +169,7 @@ impl Increment<'_> {
         }
         let found = found(connection.query(&sql.versioned, &[&key]).await?.first())?;
         let found = found.as_ref().map(|found| (&found.value[..], found.version.bytes()));
-        match sql::why_not_added(found, self.delta, self.options) {
+        match tables::why_not_added(found, self.delta, self.options) {
             Some(refused) => Err(refused.into()),
             None => Ok(None),
         }
@@ -197,5 +197,5 @@ fn met(changed: u64) -> Result<(), Failure> {
 /// Milliseconds to live, as a factor of an interval.
 #[expect(clippy::cast_precision_loss, reason = "a hundred years are far from losing any")]
 fn ttl(options: &WriteOptions) -> Option<f64> {
-    sql::ttl(options).map(|milliseconds| milliseconds as f64)
+    tables::ttl(options).map(|milliseconds| milliseconds as f64)
 }

@@ -12,16 +12,16 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// How many rows are read, or tidied up, at once.
-pub(super) const BATCH: i64 = 512;
+pub(crate) const BATCH: i64 = 512;
 
 /// Bytes of values that are written by one statement, or read for watchers at once.
-pub(super) const PORTION: usize = 8 << 20;
+pub(crate) const PORTION: usize = 8 << 20;
 
 /// The name of a binding's table, of at most `most` bytes.
 ///
 /// # Errors
 /// `Invalid` where the deployment file chose one that cannot be.
-pub(super) fn table(chosen: Option<&str>, place: &Place, most: usize) -> Result<String> {
+pub(crate) fn name(chosen: Option<&str>, place: &Place, most: usize) -> Result<String> {
     match chosen {
         None => Ok(usual(place, most)),
         Some(name) if name.is_empty() || name.contains('\0') => {
@@ -45,7 +45,7 @@ fn usual(place: &Place, most: usize) -> String {
     if is_plain(app) && is_plain(binding) && name.len() <= most {
         return name;
     }
-    let hash = super::digest(app.bytes().chain([0]).chain(binding.bytes()));
+    let hash = crate::backend::digest(app.bytes().chain([0]).chain(binding.bytes()));
     let word = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
     let room = most.saturating_sub(17);
     let name: String = name.to_lowercase().chars().map(word).take(room).collect();
@@ -53,7 +53,7 @@ fn usual(place: &Place, most: usize) -> String {
 }
 
 /// Which keys to list: from the first of these on, up to the second, which is not among them.
-pub(super) fn range(options: &ListOptions) -> Option<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn range(options: &ListOptions) -> Option<(Vec<u8>, Vec<u8>)> {
     let (first, last) = options.bounds()?;
     let first = match first {
         Bound::Included(key) => key.as_bytes().to_vec(),
@@ -71,31 +71,31 @@ pub(super) fn range(options: &ListOptions) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// As many keys as are asked for, to see whether there are more.
-pub(super) fn limit(options: &ListOptions) -> i64 {
+pub(crate) fn limit(options: &ListOptions) -> i64 {
     i64::try_from(options.limit.min(ListOptions::LIMIT)).unwrap_or(i64::MAX).saturating_add(1)
 }
 
 /// A key that was read.
-pub(super) fn key(bytes: &[u8]) -> Result<String> {
+pub(crate) fn key(bytes: &[u8]) -> Result<String> {
     let text = str::from_utf8(bytes);
     let text = text.map_err(|error| Error::corrupt("a key of the store").with_source(error))?;
     Ok(text.to_owned())
 }
 
 /// A version that no other write has.
-pub(super) fn version() -> [u8; 16] {
+pub(crate) fn version() -> [u8; 16] {
     fastrand::u128(..).to_be_bytes()
 }
 
 /// A time to live in milliseconds, where it is not for ever.
-pub(super) fn ttl(options: &WriteOptions) -> Option<i64> {
+pub(crate) fn ttl(options: &WriteOptions) -> Option<i64> {
     let ttl = options.ttl.filter(|ttl| *ttl < LONGEST)?;
     i64::try_from(ttl.as_nanos().div_ceil(1_000_000)).ok()
 }
 
 /// Entries as one transaction writes them: each key once, and in order, so that two transactions
 /// never wait for each other; in portions that a statement can carry.
-pub(super) fn portions(entries: Vec<(String, Bytes)>) -> Vec<Vec<(String, Bytes)>> {
+pub(crate) fn portions(entries: Vec<(String, Bytes)>) -> Vec<Vec<(String, Bytes)>> {
     let entries: BTreeMap<String, Bytes> = entries.into_iter().collect();
     let mut portions = Vec::new();
     let (mut portion, mut size) = (Vec::new(), 0);
@@ -114,7 +114,7 @@ pub(super) fn portions(entries: Vec<(String, Bytes)>) -> Vec<Vec<(String, Bytes)
 }
 
 /// Why an addition changed nothing, by what the key has: `None` if it should have.
-pub(super) fn why_not_added(
+pub(crate) fn why_not_added(
     found: Option<(&[u8], &[u8])>,
     delta: i64,
     options: &WriteOptions,
@@ -138,7 +138,7 @@ mod tests {
             capability: "keyvalue",
             binding: binding.to_owned(),
         };
-        table(None, &place, 54).unwrap()
+        super::name(None, &place, 54).unwrap()
     }
 
     #[test]
