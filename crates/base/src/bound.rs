@@ -4,6 +4,9 @@ use crate::{Error, Result, nearest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The name that a component opens where it names none.
+pub const DEFAULT: &str = "default";
+
 /// The bindings of one capability as one component sees them.
 ///
 /// A name that the deployment knows but this component was not granted is denied; a name nobody
@@ -28,7 +31,7 @@ impl<C: ?Sized> Bound<C> {
     /// `Denied` if the deployment has the name but this component may not open it, `NotFound` if
     /// nobody has it.
     pub fn open(&self, name: &str) -> Result<&Arc<C>> {
-        let name = if name.is_empty() { "default" } else { name };
+        let name = if name.is_empty() { DEFAULT } else { name };
         if let Some(found) = self.granted.get(name) {
             return Ok(found);
         }
@@ -41,6 +44,37 @@ impl<C: ?Sized> Bound<C> {
         Err(match nearest(name, self.granted.keys().map(String::as_str)) {
             Some(near) => error.with_hint(format!("did you mean `{near}`?")),
             None => error,
+        })
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.granted.contains_key(name) || self.others.iter().any(|other| other == name)
+    }
+
+    /// The name that an import under a label stands for: its external id if the deployment knows
+    /// that name, else the label.
+    pub fn meant<'a>(&self, label: &'a str, external_id: Option<&'a str>) -> &'a str {
+        external_id.filter(|id| self.knows(id)).unwrap_or(label)
+    }
+
+    /// Makes sure that [`open`](Self::open) would find the name.
+    ///
+    /// # Errors
+    /// As `open`, with what is granted.
+    pub fn find(&self, name: &str) -> Result<()> {
+        if self.granted.contains_key(name) {
+            return Ok(());
+        }
+        let granted: Vec<_> = self.granted.keys().map(|name| format!("`{name}`")).collect();
+        let granted = match granted.as_slice() {
+            [] => "none is".to_owned(),
+            names => format!("granted are {}", names.join(", ")),
+        };
+        Err(match self.knows(name) {
+            true => Error::denied(format!(
+                "binding `{name}` is not granted to this component; {granted}"
+            )),
+            false => Error::not_found(format!("no binding is named `{name}`; {granted}")),
         })
     }
 
@@ -67,5 +101,23 @@ mod tests {
         assert_eq!(**bound.open("").unwrap(), 1);
         assert_eq!(bound.open("sessions").unwrap_err().kind(), Kind::Denied);
         assert_eq!(bound.open("nope").unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn a_label_stands_for_the_binding_of_its_external_id_or_its_own_name() {
+        let granted = ["default", "sessions"].map(|name| (name.to_owned(), Arc::new(1)));
+        let bound = Bound::new(granted, ["orders".to_owned()]);
+        assert_eq!(bound.meant("sessions", None), "sessions");
+        assert_eq!(bound.meant("cache", Some("sessions")), "sessions");
+        assert_eq!(bound.meant("sessions", Some("redis://prod")), "sessions");
+        assert_eq!(bound.meant("sessions", Some("orders")), "orders");
+        bound.find("sessions").unwrap();
+        assert_eq!(bound.find("orders").unwrap_err().kind(), Kind::Denied);
+        let unknown = bound.find("cache").unwrap_err();
+        assert_eq!(unknown.kind(), Kind::NotFound);
+        assert_eq!(
+            unknown.to_string(),
+            "no binding is named `cache`; granted are `default`, `sessions`"
+        );
     }
 }

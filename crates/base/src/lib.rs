@@ -14,7 +14,7 @@ mod secret;
 pub mod units;
 
 pub use backend::{Backend, Entry, Opening, Place};
-pub use bound::Bound;
+pub use bound::{Bound, DEFAULT};
 pub use error::{Error, Kind, Result};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;

@@ -77,14 +77,9 @@ impl ToOpen {
     }
 }
 
-/// The ids of every interface beyond the standard ones.
-pub(crate) fn served() -> Vec<&'static str> {
-    PLUGINS.iter().flat_map(|plugin| plugin.served).copied().collect()
-}
-
-/// Whether an import is one of the packages that the capability serves.
-pub(crate) fn is_of(capability: &str, import: &str) -> bool {
+/// Whether an interface is of one of the packages that the capability serves.
+pub(crate) fn is_of(capability: &str, interface: &str) -> bool {
     let package = |name: &str| name.split_once('/').map(|(package, _)| package.to_owned());
     let mut served = PLUGINS.iter().filter(|plugin| plugin.name == capability);
-    served.any(|plugin| plugin.served.iter().any(|id| package(id) == package(import)))
+    served.any(|plugin| plugin.served.iter().any(|id| package(id) == package(interface)))
 }

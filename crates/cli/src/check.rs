@@ -5,6 +5,7 @@ use crate::args::{CheckArgs, Format, Granted};
 use crate::capabilities::Opened;
 use crate::console;
 use crate::exit::Failure;
+use crate::inspect::name_json;
 use crate::program::{self, Program};
 use crate::serve::{plan, warn};
 use crate::triggers::Ready;
@@ -142,8 +143,11 @@ fn json(app: &App, triggers: usize) -> Value {
     let components = app.plan.components.iter().filter_map(|component| {
         let guest = &app.guests.get(&component.name)?.guest;
         let imports = guest.imports().iter().filter(|import| !import.functions.is_empty());
-        let imports =
-            imports.map(|import| json!({ "name": import.name, "functions": import.functions }));
+        let imports = imports.map(|import| {
+            let mut json = name_json(&import.name);
+            json["functions"] = json!(import.functions);
+            json
+        });
         let bindings = portability(app, component).map(|(binding, uses)| {
             let functions = uses.into_iter().map(|used| (used.function, used.how.to_string()));
             (binding.to_owned(), functions.collect())

@@ -1,10 +1,10 @@
 //! `wharf inspect`: what a file is, what it asks for, what it gives.
 
 use crate::args::{Format, InspectArgs};
-use crate::capabilities;
+use crate::capabilities::PLUGINS;
 use crate::console;
 use crate::exit::Failure;
-use engine::{Source, WASI, Wasm, unserved};
+use engine::{Name, Source, Wasm, unserved};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -12,10 +12,9 @@ use std::process::ExitCode;
 pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let source = Source::read(&args.file)?;
     let outline = source.outline();
-    let capabilities = capabilities::served();
-    let served: Vec<&str> = WASI.iter().chain(&capabilities).copied().collect();
+    let served = engine::served(PLUGINS);
     let component = matches!(source.wasm, Wasm::Component { .. });
-    let imports: Vec<(String, Option<String>)> = outline
+    let imports: Vec<(Name, Option<String>)> = outline
         .imports
         .into_iter()
         .map(|name| {
@@ -44,13 +43,18 @@ fn wasi(wasm: Wasm) -> Option<&'static str> {
 fn json(
     source: &Source,
     component: bool,
-    imports: &[(String, Option<String>)],
+    imports: &[(Name, Option<String>)],
     exports: &[String],
 ) -> String {
-    let import = |(name, hint): &(String, Option<String>)| match (component, hint) {
-        (false, _) => json!({ "name": name }),
-        (true, None) => json!({ "name": name, "served": true }),
-        (true, Some(hint)) => json!({ "name": name, "served": false, "hint": hint }),
+    let import = |(name, hint): &(Name, Option<String>)| {
+        let mut import = name_json(name);
+        if component {
+            import["served"] = json!(hint.is_none());
+        }
+        if let Some(hint) = hint {
+            import["hint"] = json!(hint);
+        }
+        import
     };
     let value = json!({
         "file": source.path,
@@ -63,10 +67,22 @@ fn json(
     format!("{value:#}")
 }
 
+/// The name of an import, for programs.
+pub(crate) fn name_json(name: &Name) -> Value {
+    let mut json = json!({ "name": name.name });
+    if let Some(interface) = &name.implements {
+        json["implements"] = json!(interface);
+    }
+    if let Some(id) = &name.external_id {
+        json["external-id"] = json!(id);
+    }
+    json
+}
+
 fn text(
     source: &Source,
     component: bool,
-    imports: &[(String, Option<String>)],
+    imports: &[(Name, Option<String>)],
     exports: &[String],
 ) -> String {
     let mut lines = vec![format!(

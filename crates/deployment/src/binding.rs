@@ -7,7 +7,7 @@ use crate::reader::Reader;
 use crate::section::Section;
 use crate::settings::{self, Settings};
 use crate::source::At;
-use base::{Mistake, Secret};
+use base::{DEFAULT, Mistake, Secret};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -151,9 +151,6 @@ impl<O> Bindings<O> {
         Ok(())
     }
 }
-
-/// The name that a component opens where it names none.
-pub(crate) const DEFAULT: &str = "default";
 
 fn bind<O>(
     capability: &Capability<O>,

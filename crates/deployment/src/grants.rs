@@ -1,8 +1,8 @@
 //! Which of the bound names a component may open.
 
-use crate::binding::{Bindings, Capability, DEFAULT};
+use crate::binding::{Bindings, Capability};
 use crate::section::Section;
-use base::Mistake;
+use base::{DEFAULT, Mistake};
 use std::collections::BTreeMap;
 
 /// Reads what a component may open. What it does not name is `default`, where there is one.

@@ -1,11 +1,10 @@
 //! `[[timer]]` and `[[watch]]`: what calls components besides HTTP.
 
-use crate::binding::DEFAULT;
 use crate::keys::{TIMER, WATCH};
 use crate::plan::{Component, Keys, Schedule, Scope, Timer, Watch};
 use crate::reading::WATCHED;
 use crate::section::Section;
-use base::Mistake;
+use base::{DEFAULT, Mistake};
 use croner::parser::{CronParser, Seconds, Year};
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! One family of interfaces, as the engine sees it.
 
-use crate::{Ctx, Guest, Imports};
+use crate::{Ctx, Guest, Imports, Name, Served, WASI};
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 use wasmtime::component::Linker;
@@ -15,6 +15,9 @@ pub trait Capability: Sized + 'static {
     const NAME: &'static str;
     /// The ids of every interface that [`link`](Self::link) can add, with their versions.
     const SERVED: &'static [&'static str];
+    /// Those of [`SERVED`](Self::SERVED) that [`link`](Self::link) also adds under the labels that
+    /// a component gives them: `import sessions: wasi:keyvalue/store;`.
+    const LABELLED: &'static [&'static str] = &[];
     /// Whether the state belongs to one request and is made anew for the next one.
     const PER_REQUEST: bool = false;
     /// What one component may reach: its bindings, its settings.
@@ -29,6 +32,16 @@ pub trait Capability: Sized + 'static {
     /// Two definitions of one name: a bug of ours.
     fn link(linker: &mut Linker<Ctx>, imports: &Imports) -> wasmtime::Result<()>;
 
+    /// Finds what is put behind a label of one of the [`LABELLED`](Self::LABELLED) interfaces. Once
+    /// per component, so that a label that stands for nothing is told when it is loaded.
+    ///
+    /// # Errors
+    /// When it stands for nothing, or for what the component was not granted; with how to change
+    /// that.
+    fn find(_prepared: &Self::Prepared, _label: &Name) -> base::Result<()> {
+        Ok(())
+    }
+
     /// Makes the state of an instance, when its first call of this capability arrives.
     fn state(prepared: &Arc<Self::Prepared>, guest: &Guest) -> Self::State;
 }
@@ -39,8 +52,11 @@ pub struct Plugin {
     pub name: &'static str,
     /// The ids of the interfaces that it serves.
     pub served: &'static [&'static str],
+    /// Those of them that are served under labels too.
+    pub labelled: &'static [&'static str],
     pub(crate) link: fn(&mut Linker<Ctx>, &Imports) -> wasmtime::Result<()>,
     pub(crate) is_granted: fn(&Grants) -> bool,
+    pub(crate) find: fn(&Grants, &Name) -> base::Result<()>,
 }
 
 /// The line of `C` in the list of capabilities.
@@ -48,9 +64,21 @@ pub const fn plugin<C: Capability>() -> Plugin {
     Plugin {
         name: C::NAME,
         served: C::SERVED,
+        labelled: C::LABELLED,
         link: C::link,
         is_granted: |grants| grants.find::<C>().is_some(),
+        find: |grants, label| grants.find::<C>().map_or(Ok(()), |found| C::find(&found, label)),
     }
+}
+
+/// What the engine and these capabilities serve together.
+pub fn served<'a>(plugins: impl IntoIterator<Item = &'a Plugin>) -> Served<'static> {
+    let mut served = Served { plain: WASI.to_vec(), labelled: Vec::new() };
+    for plugin in plugins {
+        served.plain.extend(plugin.served);
+        served.labelled.extend(plugin.labelled);
+    }
+    served
 }
 
 /// What a component may reach, by capability.

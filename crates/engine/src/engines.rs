@@ -143,13 +143,14 @@ fn config(kind: Kind, stack: usize, settings: &Settings) -> Config {
         .wasm_relaxed_simd(true)
         .relaxed_simd_deterministic(true)
         .wasm_threads(false)
+        .wasm_component_model_implements(true)
         .concurrency_support(kind != Kind::Plain)
         .strategy(if kind == Kind::Winch { Strategy::Winch } else { Strategy::Cranelift })
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(kind, settings)));
     if kind == Kind::Winch {
         config.wasm_tail_call(false).wasm_relaxed_simd(false);
     } else {
-        config.wasm_component_model_implements(true).wasm_component_model_map(true);
+        config.wasm_component_model_map(true);
     }
     config
 }

@@ -2,9 +2,9 @@
 
 use crate::background::Heat;
 use crate::cache::{self, Cache};
-use crate::capability::{Grants, Plugin};
+use crate::capability::{Grants, Plugin, served};
 use crate::ctx::Ctx;
-use crate::imports::{Imports, Unserved, WASI};
+use crate::imports::{Imports, Unserved};
 use crate::wasi::{self, Wasi};
 use crate::{
     Calls, Deadline, Ended, Engine, Engines, Kind, Limits, Reached, Source, WasiSetup, Wasm,
@@ -93,9 +93,9 @@ impl Guest {
         .map_err(context)?;
         let imports = Imports::of(&component);
         let granted = || loading.plugins.iter().filter(|plugin| (plugin.is_granted)(&setup.grants));
-        let served = granted().flat_map(|plugin| plugin.served);
-        let served: Vec<&str> = WASI.iter().chain(served).copied().collect();
-        refuse(&imports.unserved(&served)).map_err(context)?;
+        refuse(&imports.unserved(&served(granted()))).map_err(context)?;
+        let labels = granted().flat_map(|plugin| labels(plugin, &setup.grants, &imports));
+        refuse_labels(&labels.collect::<Vec<_>>()).map_err(context)?;
         let refused =
             |error: wasmtime::Error| context(Error::invalid(format!("linking: {error:#}")));
         let mut linker = Linker::new(engine.wasmtime());
@@ -251,4 +251,23 @@ fn refuse(unserved: &[Unserved]) -> Result<()> {
     let list: Vec<String> = unserved.iter().map(ToString::to_string).collect();
     Err(Error::invalid(format!("the import {}", list.join("; the import ")))
         .with_hint("`wharf inspect` shows everything that a component imports"))
+}
+
+/// What is wrong with the labels of one capability's interfaces.
+fn labels(plugin: &Plugin, grants: &Grants, imports: &Imports) -> Vec<String> {
+    let labels = plugin.labelled.iter().flat_map(|id| imports.labels(id));
+    let wrong = labels.filter_map(|label| {
+        let error = (plugin.find)(grants, label).err()?;
+        let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        Some(format!("the import `{label}`: {error}{hint}"))
+    });
+    wrong.collect()
+}
+
+/// Every label that stands for nothing, in one error.
+fn refuse_labels(wrong: &[String]) -> Result<()> {
+    match wrong {
+        [] => Ok(()),
+        wrong => Err(Error::invalid(wrong.join("; "))),
+    }
 }

@@ -57,11 +57,49 @@ pub const WASI: &[&str] = &[
     "wasi:sockets/types@0.3.0",
 ];
 
+/// The name under which something is imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Its whole name, e.g. `wasi:keyvalue/store@0.2.0-draft2`, or a label of the component's own.
+    pub name: String,
+    /// Under a label: the interface that is meant, `(implements "…")`.
+    pub implements: Option<String>,
+    /// What the component says the host should put behind it, `(external-id "…")`.
+    pub external_id: Option<String>,
+}
+
+impl Name {
+    /// A name that is no label.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), implements: None, external_id: None }
+    }
+
+    /// The interface or function, whatever label it has.
+    pub fn id(&self) -> &str {
+        self.implements.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether the name is a label.
+    pub fn is_label(&self) -> bool {
+        self.implements.is_some()
+    }
+}
+
+impl fmt::Display for Name {
+    /// As the interface language writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.implements {
+            Some(interface) => write!(f, "{}: {interface}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
 /// One interface or function that a component imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// Its whole name, e.g. `wasi:keyvalue/store@0.2.0-draft2`.
-    pub name: String,
+    /// What it is called.
+    pub name: Name,
     /// The functions that the component calls; for a bare function its own name.
     pub functions: Vec<String>,
 }
@@ -70,11 +108,20 @@ pub struct Import {
 #[derive(Clone, Debug, Default)]
 pub struct Imports(Vec<Import>);
 
+/// The ids of the interfaces that a host serves.
+#[derive(Clone, Debug, Default)]
+pub struct Served<'a> {
+    /// Under their own names.
+    pub plain: Vec<&'a str>,
+    /// Those of them that are served under labels too.
+    pub labelled: Vec<&'a str>,
+}
+
 /// An import that nobody serves, and what comes nearest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unserved {
     /// The import's name.
-    pub name: String,
+    pub name: Name,
     /// Why, and what there is instead.
     pub hint: String,
 }
@@ -96,7 +143,12 @@ impl Imports {
                 ComponentItem::ComponentFunc(_) => vec![name.to_owned()],
                 _ => Vec::new(),
             };
-            Import { name: name.to_owned(), functions }
+            let name = Name {
+                name: name.to_owned(),
+                implements: item.implements.map(str::to_owned),
+                external_id: item.external_id.map(str::to_owned),
+            };
+            Import { name, functions }
         });
         Self(imports.collect())
     }
@@ -106,19 +158,27 @@ impl Imports {
         self.0.iter()
     }
 
-    /// Whether the component imports the interface `id`, at this or a compatible version.
+    /// Whether the component imports the interface `id` under its own name, at this or a
+    /// compatible version.
     pub fn wants(&self, id: &str) -> bool {
-        self.0.iter().any(|import| compatible(&import.name, id))
+        self.0.iter().any(|import| !import.name.is_label() && compatible(&import.name.name, id))
     }
 
-    /// The functions of interface `id` that the component imports.
+    /// The labels under which the component imports the interface `id`, at this or a compatible
+    /// version.
+    pub fn labels(&self, id: &str) -> impl Iterator<Item = &Name> {
+        let names = self.0.iter().map(|import| &import.name).filter(|name| name.is_label());
+        names.filter(move |name| compatible(name.id(), id))
+    }
+
+    /// The functions of interface `id` that the component imports, under whatever name.
     pub fn functions(&self, id: &str) -> impl Iterator<Item = &str> {
-        let found = self.0.iter().filter(move |import| compatible(&import.name, id));
+        let found = self.0.iter().filter(move |import| compatible(import.name.id(), id));
         found.flat_map(|import| import.functions.iter().map(String::as_str))
     }
 
     /// Every import that is not among `served`, with what comes nearest.
-    pub fn unserved(&self, served: &[&str]) -> Vec<Unserved> {
+    pub fn unserved(&self, served: &Served<'_>) -> Vec<Unserved> {
         // Types alone ask for nothing.
         let asked = self.0.iter().filter(|import| !import.functions.is_empty());
         asked.filter_map(|import| unserved(&import.name, served)).collect()
@@ -126,9 +186,16 @@ impl Imports {
 }
 
 /// What comes nearest to an import that is not among `served`; `None` if it is served.
-pub fn unserved(name: &str, served: &[&str]) -> Option<Unserved> {
-    let is_served = served.iter().any(|id| compatible(name, id));
-    (!is_served).then(|| Unserved { name: name.to_owned(), hint: hint(name, served) })
+pub fn unserved(name: &Name, served: &Served<'_>) -> Option<Unserved> {
+    let is_in = |ids: &[&str]| ids.iter().any(|id| compatible(name.id(), id));
+    let hint = match is_in(&served.plain) {
+        false => hint(name.id(), &served.plain),
+        true if name.is_label() && !is_in(&served.labelled) => {
+            "it is served under its own name, and not under labels".to_owned()
+        }
+        true => return None,
+    };
+    Some(Unserved { name: name.clone(), hint })
 }
 
 fn functions(instance: &types::ComponentInstance, engine: &wasmtime::Engine) -> Vec<String> {
@@ -199,6 +266,25 @@ mod tests {
         assert!(!compatible("wasi:k/s@0.2.0-draft", "wasi:k/s@0.2.0-draft2"));
         assert!(!compatible("wasi:k/s@0.2.0", "wasi:k/s@0.2.0-draft"));
         assert!(compatible("wasi:logging/logging", "wasi:logging/logging"));
+    }
+
+    #[test]
+    fn labels_are_served_where_the_interface_is_and_says_so() {
+        let served =
+            Served { plain: vec!["a:b/c@1.0.0", "a:b/d@1.0.0"], labelled: vec!["a:b/c@1.0.0"] };
+        let label = |implements: &str| Name {
+            implements: Some(implements.to_owned()),
+            ..Name::new("sessions")
+        };
+        assert_eq!(unserved(&label("a:b/c@1.2.0"), &served), None);
+        let missing = unserved(&label("a:b/d@1.0.0"), &served).unwrap().to_string();
+        assert_eq!(
+            missing,
+            "`sessions: a:b/d@1.0.0` is not served (it is served under its own name, and not \
+             under labels)"
+        );
+        assert!(unserved(&label("a:b/e@1.0.0"), &served).unwrap().hint.contains("nearest"));
+        assert!(unserved(&Name::new("a:b/d@1.0.0"), &served).is_none());
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! What a file is, before anyone tries to compile it.
 
+use crate::Name;
 use base::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wasmparser::{BinaryReader, CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
+use wasmparser::{
+    BinaryReader, CanonicalFunction, CanonicalOption, ComponentExternName, ComponentType,
+    ComponentTypeDeclaration, Encoding, InstanceTypeDeclaration, Parser, Payload,
+};
 
 /// A component's bytes and what they are.
 #[derive(Clone)]
@@ -21,7 +25,8 @@ pub struct Source {
 pub enum Wasm {
     /// A component.
     Component {
-        /// Whether it needs concurrent calls: it names WASI 0.3 or makes async calls.
+        /// Whether it needs concurrent calls: it names WASI 0.3, or has a function that is async
+        /// in its type or in how it is called.
         concurrent: bool,
     },
     /// A core module that imports `wasi_snapshot_preview1`.
@@ -114,7 +119,7 @@ fn guess(bytes: &[u8]) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline {
     /// What it imports: interfaces of a component, `module.name` of a module.
-    pub imports: Vec<String>,
+    pub imports: Vec<Name>,
     /// What it exports.
     pub exports: Vec<String>,
 }
@@ -155,7 +160,8 @@ impl Scan {
                     for import in imports.into_imports() {
                         let import = import?;
                         self.preview1 |= import.module == "wasi_snapshot_preview1";
-                        self.outline.imports.push(format!("{}.{}", import.module, import.name));
+                        let name = format!("{}.{}", import.module, import.name);
+                        self.outline.imports.push(Name::new(name));
                     }
                 }
                 Payload::ExportSection(exports) if depth == 0 => {
@@ -167,10 +173,15 @@ impl Scan {
                 }
                 Payload::ComponentImportSection(imports) => {
                     for import in imports {
-                        let name = import?.name.name;
-                        self.name(name);
+                        let ComponentExternName { name, implements, external_id, .. } =
+                            import?.name;
+                        self.name(implements.unwrap_or(name));
                         if depth == 0 {
-                            self.outline.imports.push(name.to_owned());
+                            self.outline.imports.push(Name {
+                                name: name.to_owned(),
+                                implements: implements.map(str::to_owned),
+                                external_id: external_id.map(str::to_owned),
+                            });
                         }
                     }
                 }
@@ -181,6 +192,11 @@ impl Scan {
                         if depth == 0 {
                             self.outline.exports.push(name.to_owned());
                         }
+                    }
+                }
+                Payload::ComponentTypeSection(types) => {
+                    for ty in types {
+                        self.ty(&ty?);
                     }
                 }
                 Payload::ComponentCanonicalSection(functions) => {
@@ -200,6 +216,27 @@ impl Scan {
 
     fn name(&mut self, name: &str) {
         self.concurrent |= name.contains("@0.3.") && name.starts_with("wasi:");
+    }
+
+    fn ty(&mut self, ty: &ComponentType<'_>) {
+        match ty {
+            ComponentType::Func(function) => self.concurrent |= function.async_,
+            ComponentType::Instance(declarations) => {
+                for declaration in declarations {
+                    if let InstanceTypeDeclaration::Type(ty) = declaration {
+                        self.ty(ty);
+                    }
+                }
+            }
+            ComponentType::Component(declarations) => {
+                for declaration in declarations {
+                    if let ComponentTypeDeclaration::Type(ty) = declaration {
+                        self.ty(ty);
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 
     fn canonical(&mut self, function: &CanonicalFunction) {

@@ -1,8 +1,9 @@
-//! `wasi:keyvalue` in front of [`Store`]: every served draft on the same operations.
+//! Key-value interfaces in front of [`Store`]: every served draft on the same operations.
 
 mod cas;
 mod cursors;
 mod held;
+mod labels;
 mod operations;
 mod uses;
 mod values;
@@ -12,12 +13,14 @@ pub mod draft2;
 pub mod old;
 #[cfg(test)]
 mod tests;
+pub mod wasmcloud;
 
 use crate::Store;
 use base::{Bound, Error, Kind};
 use cursors::Cursors;
-use engine::{Capability, Ctx, Failure, Guest, Imports, View};
+use engine::{Capability, Ctx, Failure, Guest, Imports, Name, View};
 use held::Held;
+use labels::Wanted;
 use std::sync::Arc;
 use wasmtime::component::Linker;
 
@@ -49,8 +52,8 @@ pub struct State {
 impl State {
     /// The state of an instance that may open `stores`.
     ///
-    /// `memory` is the most bytes that the host keeps for the instance's handles to values, and
-    /// the most that it answers in one call that asks for many values or keys.
+    /// `memory` is the most bytes that the host keeps for the instance: for its handles to values,
+    /// for calls that wait, and for answers of many values or keys that are being gathered.
     pub fn new(stores: Arc<Bound<dyn Store>>, memory: usize) -> Self {
         Self { stores, cursors: Cursors::default(), held: Held::new(memory) }
     }
@@ -70,15 +73,47 @@ impl Capability for KeyValue {
         "wasi:keyvalue/eventual@0.2.0-draft",
         "wasi:keyvalue/eventual-batch@0.2.0-draft",
         "wasi:keyvalue/atomic@0.2.0-draft",
+        "wasmcloud:keyvalue/types@0.2.0",
+        "wasmcloud:keyvalue/store@0.2.0",
+        "wasmcloud:keyvalue/atomics@0.2.0",
+        "wasmcloud:keyvalue/cas@0.2.0",
+        "wasmcloud:keyvalue/batch@0.2.0",
+    ];
+    /// All but those of the oldest draft, whose buckets are opened by one interface and used by
+    /// another.
+    const LABELLED: &'static [&'static str] = &[
+        "wasi:keyvalue/store@0.2.0-draft",
+        "wasi:keyvalue/atomics@0.2.0-draft",
+        "wasi:keyvalue/batch@0.2.0-draft",
+        "wasi:keyvalue/store@0.2.0-draft2",
+        "wasi:keyvalue/atomics@0.2.0-draft2",
+        "wasi:keyvalue/batch@0.2.0-draft2",
+        "wasmcloud:keyvalue/types@0.2.0",
+        "wasmcloud:keyvalue/store@0.2.0",
+        "wasmcloud:keyvalue/atomics@0.2.0",
+        "wasmcloud:keyvalue/cas@0.2.0",
+        "wasmcloud:keyvalue/batch@0.2.0",
     ];
     type Prepared = Bound<dyn Store>;
     type State = State;
 
     fn link(linker: &mut Linker<Ctx>, imports: &Imports) -> wasmtime::Result<()> {
-        let wants = |id: &str| imports.wants(id);
-        draft::link(linker, Ctx::view::<Self>, wants)?;
-        draft2::link(linker, Ctx::view::<Self>, wants)?;
-        old::link(linker, Ctx::view::<Self>, wants)
+        add_imports_to_linker(linker, imports, Ctx::view::<Self>)
+    }
+
+    fn find(prepared: &Bound<dyn Store>, label: &Name) -> base::Result<()> {
+        // The other interfaces take buckets and open none.
+        if !label.id().contains("/store@") {
+            return Ok(());
+        }
+        let name = labels::meant(prepared, label);
+        prepared.find(name).map_err(|error| {
+            let grant = format!("grant it in the component's section: keyvalue = [\"{name}\"]");
+            match error.kind() {
+                Kind::Denied => error.with_hint(grant),
+                _ => error.with_hint(format!("bind it in [keyvalue], and {grant}")),
+            }
+        })
     }
 
     fn state(prepared: &Arc<Bound<dyn Store>>, guest: &Guest) -> State {
@@ -86,7 +121,8 @@ impl Capability for KeyValue {
     }
 }
 
-/// Adds every served draft to the linker of a host of your own.
+/// Adds every served draft of WASI to the linker of a host of your own. What overlaps calls, as
+/// [`wasmcloud`] does, needs an engine with that ability and is added by itself.
 ///
 /// The oldest draft hands out streams of `wasi:io`, which your host has to link besides.
 ///
@@ -99,6 +135,26 @@ pub fn add_to_linker<T: Send + 'static>(
     draft::add_to_linker(linker, view)?;
     draft2::add_to_linker(linker, view)?;
     old::add_to_linker(linker, view)
+}
+
+/// Adds to the linker of a host of your own what one component imports, of every served draft and
+/// under the labels that it has for them.
+///
+/// [`KeyValue::find`](Capability::find) says whether a label stands for a binding.
+///
+/// # Errors
+/// If the linker has one of the interfaces already, or the engine lacks the concurrency that an
+/// async one needs.
+pub fn add_imports_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    imports: &Imports,
+    view: fn(&mut T) -> View<'_, KeyValue>,
+) -> wasmtime::Result<()> {
+    let wanted = Wanted::By(imports);
+    draft::link(linker, view, wanted)?;
+    draft2::link(linker, view, wanted)?;
+    old::link(linker, view, wanted)?;
+    wasmcloud::link(linker, view, wanted)
 }
 
 /// The error of the drafts that have one variant for all.

@@ -51,6 +51,8 @@ macro_rules! foreach_guest {
         $each!(kv_watch_draft);
         $each!(kv_watch_draft2);
         $each!(kv_watch_old);
+        $each!(kv_watch_wasmcloud);
+        $each!(kv_wasmcloud);
         $each!(logging);
         $each!(sockets);
         $each!(timer_p2);

@@ -22,6 +22,11 @@ fn ours(folder: &str) -> String {
     types(&crates.join(folder))
 }
 
+/// The folder of a text that guests are built with.
+fn guests(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/wit").join(name)
+}
+
 /// A text in a published crate, by the path within it.
 fn published(package: &str, path: &str) -> String {
     types(&source_of(package).join(path))
@@ -119,6 +124,16 @@ fn the_old_keyvalue_draft_stays_as_its_specification_had_it() {
     let digest = Sha256::digest(ours("keyvalue/wit/draft-old"));
     let expected = "aeeef2da4836bbee44ca1b619fcf729b3dbab03386b483ac5166ce639f71a7ec";
     assert_eq!(format!("{digest:x}"), expected);
+}
+
+#[test]
+fn wasmclouds_keyvalue_stays_as_its_vendor_has_it() {
+    // No published crate carries this version. The digest was taken when it was compared with the
+    // vendor's text as of August 2026.
+    let ours = ours("keyvalue/wit/wasmcloud");
+    assert_eq!(ours, types(&guests("keyvalue-wasmcloud")));
+    let expected = "235342e02806c1e56466a3a941883d03f573bcbb520fe194ab541aae0fd4c5da";
+    assert_eq!(format!("{:x}", Sha256::digest(ours)), expected);
 }
 
 #[test]

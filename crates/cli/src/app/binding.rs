@@ -22,7 +22,7 @@ pub(super) fn needed(app: &deployment::App, bindings: &[Binding<ToOpen>]) -> Vec
     let asked = |binding: &Binding<ToOpen>| {
         imports.iter().any(|(component, imports)| {
             component.granted(binding.capability).contains(&binding.name)
-                && imports.iter().any(|import| capabilities::is_of(binding.capability, import))
+                && imports.iter().any(|import| capabilities::is_of(binding.capability, import.id()))
         })
     };
     let watched =

@@ -1,7 +1,7 @@
-//! Key-value as guests see it, by each of the three drafts.
+//! Key-value as guests see it, by each of the drafts.
 
 use crate::support::client::{Connection, ask, beside, get, request, wait};
-use crate::support::{Folder, Served, deploy, promises, serve};
+use crate::support::{Folder, Served, deploy, eventually, promises, serve};
 use http_body_util::{BodyExt as _, Full};
 use testkit::program::Signal;
 
@@ -14,7 +14,7 @@ promises!([
     names_that_were_not_granted_are_denied,
     each_binding_is_a_world_of_its_own,
     what_is_too_large_is_refused_and_not_cut,
-] of kv_draft, kv_draft2, kv_old);
+] of kv_draft, kv_draft2, kv_old, kv_wasmcloud);
 
 /// Asks and expects this status and text.
 fn expect(wharf: &Served, path: &str, status: u16, text: &str) {
@@ -172,6 +172,42 @@ fn swaps_fail_where_someone_wrote_in_between() {
         assert_eq!(wait(asker).unwrap().unwrap().status, 200);
     }
     expect(&wharf, "/get?k=n", 200, "60");
+}
+
+#[test]
+fn wasmcloud_has_options_prefixes_and_swaps_without_handles() {
+    let wharf = serve("kv-wasmcloud");
+    expect(&wharf, "/set-with?k=a&v=one&absent=true", 200, "");
+    expect(&wharf, "/set-with?k=a&v=two&absent=true", 500, "precondition-failed");
+    expect(&wharf, "/get?k=", 500, "invalid-argument");
+    expect(&wharf, "/swap?k=a&v=two", 500, "invalid-argument");
+    expect(&wharf, "/swap?k=a&v=two&value=none", 200, "stale, now: one");
+    expect(&wharf, "/swap?k=a&v=two&value=one", 200, "swapped");
+    let current = wharf.text("/current?k=a");
+    let (version, value) = current.split_once('\n').unwrap();
+    assert_eq!(value, "two");
+    expect(&wharf, &format!("/swap?k=a&v=three&version={version}"), 200, "swapped");
+    expect(&wharf, &format!("/swap?k=a&v=four&version={version}"), 200, "stale, now: three");
+    expect(&wharf, "/swap?k=none&v=x&version=00", 200, "stale, now: nothing");
+    expect(&wharf, "/set-many?k=in/1&v=&k=in/2&v=&k=on/1&v=", 200, "");
+    expect(&wharf, "/begin?k=in/", 200, "in/1\nin/2");
+    expect(&wharf, "/set-with?k=short&v=x&ttl=1", 200, "");
+    eventually("a value expires", || (wharf.get("/get?k=short").status == 404).then_some(()));
+    let askers: Vec<_> =
+        (0..30).map(|_| beside(ask(wharf.address, get("/cas-add?k=n&d=2")))).collect();
+    for asker in askers {
+        assert_eq!(wait(asker).unwrap().unwrap().status, 200);
+    }
+    expect(&wharf, "/get?k=n", 200, "60");
+}
+
+#[test]
+fn calls_of_one_request_overlap_and_each_counts() {
+    let wharf = serve("kv-wasmcloud");
+    let sums = wharf.text("/at-once?k=n&n=200");
+    let mut sums: Vec<u64> = sums.split(' ').map(|sum| sum.parse().unwrap()).collect();
+    sums.sort_unstable();
+    assert!(sums.iter().copied().eq(1..=200), "{sums:?}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod guestbook;
 mod hello;
 mod hostile;
 mod keyvalue;
+mod labels;
 mod limits;
 mod logging;
 mod look;
@@ -35,6 +36,7 @@ mod shutdown;
 mod stream;
 mod timers;
 mod tls;
+mod transcripts;
 mod watch;
 
 /// Every guest has a test here, or this does not compile.
@@ -44,13 +46,13 @@ mod guests {
     use super::echo::{http_echo_p2, http_echo_p3};
     use super::hello::{hello_c, hello_js, hello_p2, hello_p3, hello_python, imports_everything};
     use super::hostile::{hostile_p2, hostile_p3};
-    use super::keyvalue::{kv_bench, kv_draft, kv_draft2, kv_old, kv_operations};
+    use super::keyvalue::{kv_bench, kv_draft, kv_draft2, kv_old, kv_operations, kv_wasmcloud};
     use super::logging;
     use super::outbound::{http_proxy_p2, http_proxy_p3, sockets};
     use super::run::{command_p1, command_p2, command_p3, exports};
     use super::stream::{http_stream_p2, http_stream_p3};
     use super::timers::{timer_p2, timer_p3};
-    use super::watch::{kv_watch_draft, kv_watch_draft2, kv_watch_old};
+    use super::watch::{kv_watch_draft, kv_watch_draft2, kv_watch_old, kv_watch_wasmcloud};
 
     macro_rules! has_a_test {
         ($guest:ident) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 promises!([
     changes_are_told,
     only_what_is_watched_is_told,
-] of kv_watch_draft, kv_watch_draft2, kv_watch_old);
+] of kv_watch_draft, kv_watch_draft2, kv_watch_old, kv_watch_wasmcloud);
 
 fn watched(guest: &str, what: &str) -> Served {
     deploy(&format!(

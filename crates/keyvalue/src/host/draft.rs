@@ -1,10 +1,13 @@
 //! `wasi:keyvalue@0.2.0-draft`: cursors and counters are `u64`, and there is no `cas`.
 
-use super::operations::{self, Result};
+use super::labels::{self, Wanted};
+use super::operations::{self, Client, Result};
 use super::{Bucket, KeyValue, Reason};
+use crate::WriteOptions;
 use bindings::wasi::keyvalue::{atomics, batch, store};
 use bytes::Bytes;
 use engine::{Failure, Has, View};
+use std::sync::Arc;
 use wasmtime::component::{Linker, Resource};
 
 pub(crate) mod bindings {
@@ -31,24 +34,30 @@ pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> View<'_, KeyValue>,
 ) -> wasmtime::Result<()> {
-    link(linker, view, |_| true)
+    link(linker, view, Wanted::All)
 }
 
 pub(super) fn link<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> View<'_, KeyValue>,
-    wants: impl Fn(&str) -> bool,
+    wanted: Wanted<'_>,
 ) -> wasmtime::Result<()> {
-    if wants("wasi:keyvalue/store@0.2.0-draft") {
-        store::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    if wants("wasi:keyvalue/atomics@0.2.0-draft") {
-        atomics::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    if wants("wasi:keyvalue/batch@0.2.0-draft") {
-        batch::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    Ok(())
+    wanted.add_opening(
+        linker,
+        "wasi:keyvalue/store@0.2.0-draft",
+        |instance| store::add_to_linker_instance::<_, Has<KeyValue>>(instance, view),
+        |instance, label| {
+            let convert =
+                |host: &mut View<'_, _>, failure| store::Host::convert_error(host, failure);
+            labels::define_open(instance, label, view, convert)
+        },
+    )?;
+    wanted.add(linker, "wasi:keyvalue/atomics@0.2.0-draft", |instance| {
+        atomics::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
+    })?;
+    wanted.add(linker, "wasi:keyvalue/batch@0.2.0-draft", |instance| {
+        batch::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
+    })
 }
 
 impl store::Host for View<'_, KeyValue> {
@@ -67,19 +76,22 @@ impl store::Host for View<'_, KeyValue> {
 
 impl store::HostBucket for View<'_, KeyValue> {
     async fn get(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Option<Vec<u8>>> {
-        Ok(operations::get(self, &bucket, &key).await?.map(Vec::from))
+        let client = Client::of(self, &bucket)?;
+        Ok(client.get(&key).await?.map(Vec::from))
     }
 
     async fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> Result<()> {
-        operations::set(self, &bucket, &key, Bytes::from(value)).await
+        let client = Client::of(self, &bucket)?;
+        let _version = client.set(&key, Bytes::from(value), &WriteOptions::default()).await?;
+        Ok(())
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<()> {
-        operations::delete(self, &bucket, &key).await
+        Ok(Client::of(self, &bucket)?.delete(&key).await?)
     }
 
     async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Result<bool> {
-        operations::exists(self, &bucket, &key).await
+        Ok(Client::of(self, &bucket)?.exists(&key).await?)
     }
 
     async fn list_keys(
@@ -87,10 +99,11 @@ impl store::HostBucket for View<'_, KeyValue> {
         bucket: Resource<Bucket>,
         cursor: Option<u64>,
     ) -> Result<store::KeyResponse> {
-        let store = operations::store(self, &bucket)?;
-        let after = cursor.map(|number| self.state.cursors.find(&store, number)).transpose()?;
-        let page = operations::list(self, &store, after).await?;
-        let cursor = page.next.map(|next| self.state.cursors.keep(store, next));
+        let client = Client::of(self, &bucket)?;
+        let store = client.store();
+        let after = cursor.map(|number| self.state.cursors.find(store, number)).transpose()?;
+        let page = client.list(String::new(), after).await?;
+        let cursor = page.next.map(|next| self.state.cursors.keep(Arc::clone(store), next));
         Ok(store::KeyResponse { keys: page.keys, cursor })
     }
 
@@ -106,7 +119,7 @@ impl atomics::Host for View<'_, KeyValue> {
         key: String,
         delta: u64,
     ) -> Result<u64> {
-        operations::count(self, &bucket, &key, delta).await
+        Ok(Client::of(self, &bucket)?.count(&key, delta).await?)
     }
 }
 
@@ -116,8 +129,7 @@ impl batch::Host for View<'_, KeyValue> {
         bucket: Resource<Bucket>,
         keys: Vec<String>,
     ) -> Result<Vec<Option<(String, Vec<u8>)>>> {
-        let values = operations::get_many(self, &bucket, &keys).await?;
-        Ok(operations::pairs(keys, values))
+        Ok(Client::of(self, &bucket)?.get_pairs(keys).await?)
     }
 
     async fn set_many(
@@ -125,10 +137,10 @@ impl batch::Host for View<'_, KeyValue> {
         bucket: Resource<Bucket>,
         entries: Vec<(String, Vec<u8>)>,
     ) -> Result<()> {
-        operations::set_many(self, &bucket, operations::entries(entries)).await
+        Ok(Client::of(self, &bucket)?.set_pairs(entries).await?)
     }
 
     async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Result<()> {
-        operations::delete_many(self, &bucket, &keys).await
+        Ok(Client::of(self, &bucket)?.delete_many(&keys).await?)
     }
 }

@@ -1,9 +1,10 @@
 //! `wasi:keyvalue@0.2.0-draft2`: cursors are text, counters have a sign, and there is `cas`.
 
 use super::cas::{Cas, Swap};
-use super::operations::{self, Result};
+use super::labels::{self, Wanted};
+use super::operations::{self, Client, Result};
 use super::{Bucket, KeyValue, Reason};
-use crate::Cursor;
+use crate::{Cursor, WriteOptions};
 use bindings::wasi::keyvalue::{atomics, batch, store};
 use bytes::Bytes;
 use engine::{Failure, Has, View};
@@ -38,24 +39,30 @@ pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> View<'_, KeyValue>,
 ) -> wasmtime::Result<()> {
-    link(linker, view, |_| true)
+    link(linker, view, Wanted::All)
 }
 
 pub(super) fn link<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> View<'_, KeyValue>,
-    wants: impl Fn(&str) -> bool,
+    wanted: Wanted<'_>,
 ) -> wasmtime::Result<()> {
-    if wants("wasi:keyvalue/store@0.2.0-draft2") {
-        store::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    if wants("wasi:keyvalue/atomics@0.2.0-draft2") {
-        atomics::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    if wants("wasi:keyvalue/batch@0.2.0-draft2") {
-        batch::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    Ok(())
+    wanted.add_opening(
+        linker,
+        "wasi:keyvalue/store@0.2.0-draft2",
+        |instance| store::add_to_linker_instance::<_, Has<KeyValue>>(instance, view),
+        |instance, label| {
+            let convert =
+                |host: &mut View<'_, _>, failure| store::Host::convert_error(host, failure);
+            labels::define_open(instance, label, view, convert)
+        },
+    )?;
+    wanted.add(linker, "wasi:keyvalue/atomics@0.2.0-draft2", |instance| {
+        atomics::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
+    })?;
+    wanted.add(linker, "wasi:keyvalue/batch@0.2.0-draft2", |instance| {
+        batch::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
+    })
 }
 
 impl store::Host for View<'_, KeyValue> {
@@ -74,19 +81,22 @@ impl store::Host for View<'_, KeyValue> {
 
 impl store::HostBucket for View<'_, KeyValue> {
     async fn get(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Option<Vec<u8>>> {
-        Ok(operations::get(self, &bucket, &key).await?.map(Vec::from))
+        let client = Client::of(self, &bucket)?;
+        Ok(client.get(&key).await?.map(Vec::from))
     }
 
     async fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> Result<()> {
-        operations::set(self, &bucket, &key, Bytes::from(value)).await
+        let client = Client::of(self, &bucket)?;
+        let _version = client.set(&key, Bytes::from(value), &WriteOptions::default()).await?;
+        Ok(())
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<()> {
-        operations::delete(self, &bucket, &key).await
+        Ok(Client::of(self, &bucket)?.delete(&key).await?)
     }
 
     async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Result<bool> {
-        operations::exists(self, &bucket, &key).await
+        Ok(Client::of(self, &bucket)?.exists(&key).await?)
     }
 
     async fn list_keys(
@@ -94,8 +104,8 @@ impl store::HostBucket for View<'_, KeyValue> {
         bucket: Resource<Bucket>,
         cursor: Option<String>,
     ) -> Result<store::KeyResponse> {
-        let store = operations::store(self, &bucket)?;
-        let page = operations::list(self, &store, cursor.map(Cursor)).await?;
+        let client = Client::of(self, &bucket)?;
+        let page = client.list(String::new(), cursor.map(Cursor)).await?;
         let cursor = page.next.map(|Cursor(text)| text);
         Ok(store::KeyResponse { keys: page.keys, cursor })
     }
@@ -112,7 +122,7 @@ impl atomics::Host for View<'_, KeyValue> {
         key: String,
         delta: i64,
     ) -> Result<i64> {
-        operations::increment(self, &bucket, &key, delta).await
+        Ok(Client::of(self, &bucket)?.increment(&key, delta).await?)
     }
 
     async fn swap(
@@ -121,11 +131,11 @@ impl atomics::Host for View<'_, KeyValue> {
         value: Vec<u8>,
     ) -> wasmtime::Result<std::result::Result<(), atomics::CasError>> {
         let cas = self.table.delete(cas)?;
-        match cas.swap(self, Bytes::from(value)).await {
+        match cas.swap(Bytes::from(value)).await {
             Ok(Swap::Done) => Ok(Ok(())),
             Ok(Swap::Late(fresh)) => Ok(Err(atomics::CasError::CasFailed(self.table.push(fresh)?))),
-            Err(failure) => {
-                let error = store::Host::convert_error(self, failure)?;
+            Err(error) => {
+                let error = store::Host::convert_error(self, error.into())?;
                 Ok(Err(atomics::CasError::StoreError(error)))
             }
         }
@@ -134,8 +144,8 @@ impl atomics::Host for View<'_, KeyValue> {
 
 impl atomics::HostCas for View<'_, KeyValue> {
     async fn new(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Resource<Cas>> {
-        let store = operations::store(self, &bucket)?;
-        let cas = Cas::new(self, store, key).await?;
+        let client = Client::of(self, &bucket)?;
+        let cas = Cas::new(client, key).await?;
         Ok(self.table.push(cas)?)
     }
 
@@ -155,8 +165,7 @@ impl batch::Host for View<'_, KeyValue> {
         bucket: Resource<Bucket>,
         keys: Vec<String>,
     ) -> Result<Vec<Option<(String, Vec<u8>)>>> {
-        let values = operations::get_many(self, &bucket, &keys).await?;
-        Ok(operations::pairs(keys, values))
+        Ok(Client::of(self, &bucket)?.get_pairs(keys).await?)
     }
 
     async fn set_many(
@@ -164,10 +173,10 @@ impl batch::Host for View<'_, KeyValue> {
         bucket: Resource<Bucket>,
         entries: Vec<(String, Vec<u8>)>,
     ) -> Result<()> {
-        operations::set_many(self, &bucket, operations::entries(entries)).await
+        Ok(Client::of(self, &bucket)?.set_pairs(entries).await?)
     }
 
     async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Result<()> {
-        operations::delete_many(self, &bucket, &keys).await
+        Ok(Client::of(self, &bucket)?.delete_many(&keys).await?)
     }
 }

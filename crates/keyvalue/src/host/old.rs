@@ -1,9 +1,10 @@
 //! `wasi:keyvalue@0.2.0-draft` before its interfaces were renamed: `eventual`, `eventual-batch`
 //! and `atomic`, with values and errors as resources.
 
-use super::operations::{self, Result};
+use super::labels::Wanted;
+use super::operations::{self, Client, Result};
 use super::{Bucket, IncomingValue, KeyValue, OutgoingValue, Trace, words};
-use crate::Offer;
+use crate::{Offer, WriteOptions};
 use bindings::wasi::keyvalue::{
     atomic, eventual, eventual_batch, types, wasi_keyvalue_error as error,
 };
@@ -44,34 +45,36 @@ pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> View<'_, KeyValue>,
 ) -> wasmtime::Result<()> {
-    link(linker, view, |_| true)
+    link(linker, view, Wanted::All)
 }
 
 pub(super) fn link<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> View<'_, KeyValue>,
-    wants: impl Fn(&str) -> bool,
+    wanted: Wanted<'_>,
 ) -> wasmtime::Result<()> {
-    if wants("wasi:keyvalue/types@0.2.0-draft") {
-        types::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    if wants("wasi:keyvalue/wasi-keyvalue-error@0.2.0-draft") {
-        error::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    if wants("wasi:keyvalue/eventual@0.2.0-draft") {
-        eventual::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    if wants("wasi:keyvalue/eventual-batch@0.2.0-draft") {
-        eventual_batch::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    if wants("wasi:keyvalue/atomic@0.2.0-draft") {
-        atomic::add_to_linker::<_, Has<KeyValue>>(linker, view)?;
-    }
-    Ok(())
+    wanted.add_unlabelled(linker, "wasi:keyvalue/types@0.2.0-draft", |instance| {
+        types::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
+    })?;
+    wanted.add_unlabelled(linker, "wasi:keyvalue/wasi-keyvalue-error@0.2.0-draft", |instance| {
+        error::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
+    })?;
+    wanted.add_unlabelled(linker, "wasi:keyvalue/eventual@0.2.0-draft", |instance| {
+        eventual::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
+    })?;
+    wanted.add_unlabelled(linker, "wasi:keyvalue/eventual-batch@0.2.0-draft", |instance| {
+        eventual_batch::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
+    })?;
+    wanted.add_unlabelled(linker, "wasi:keyvalue/atomic@0.2.0-draft", |instance| {
+        atomic::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
+    })
 }
 
-fn answer<T>(host: &mut View<'_, KeyValue>, outcome: Result<T>) -> Answer<T> {
-    match outcome {
+fn answer<T>(
+    host: &mut View<'_, KeyValue>,
+    outcome: std::result::Result<T, impl Into<Failure>>,
+) -> Answer<T> {
+    match outcome.map_err(Into::into) {
         Ok(value) => Ok(Ok(value)),
         Err(Failure::Error(error)) => Ok(Err(host.table.push(Trace(words(&error)))?)),
         Err(Failure::Trap(trap)) => Err(trap),
@@ -119,7 +122,7 @@ impl types::HostOutgoingValue for View<'_, KeyValue> {
         let stream = self.table.get(&value)?.stream(most, &self.state.held);
         let stream = match stream {
             Ok(stream) => Ok(self.table.push(Box::new(stream) as DynOutputStream)?),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Failure::from(error)),
         };
         answer(self, stream)
     }
@@ -130,7 +133,7 @@ impl types::HostOutgoingValue for View<'_, KeyValue> {
         body: Vec<u8>,
     ) -> Answer<()> {
         let written = self.table.get(&value)?.write(body, &self.state.held);
-        answer(self, written.map_err(Failure::from))
+        answer(self, written)
     }
 
     fn drop(&mut self, value: Resource<OutgoingValue>) -> wasmtime::Result<()> {
@@ -177,7 +180,7 @@ async fn get(
     bucket: &Resource<Bucket>,
     key: &str,
 ) -> Result<Option<Resource<IncomingValue>>> {
-    let found = operations::get(host, bucket, key).await?;
+    let found = Client::of(host, bucket)?.get(key).await?;
     found.map(|body| incoming(host, body)).transpose()
 }
 
@@ -188,7 +191,9 @@ async fn set(
     value: &Resource<OutgoingValue>,
 ) -> Result<()> {
     let body = body(host, value)?;
-    operations::set(host, bucket, key, body).await
+    let client = Client::of(host, bucket)?;
+    let _version = client.set(key, body, &WriteOptions::default()).await?;
+    Ok(())
 }
 
 impl eventual::Host for View<'_, KeyValue> {
@@ -212,12 +217,12 @@ impl eventual::Host for View<'_, KeyValue> {
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<()> {
-        let done = operations::delete(self, &bucket, &key).await;
+        let done = Client::of(self, &bucket)?.delete(&key).await;
         answer(self, done)
     }
 
     async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<bool> {
-        let exists = operations::exists(self, &bucket, &key).await;
+        let exists = Client::of(self, &bucket)?.exists(&key).await;
         answer(self, exists)
     }
 }
@@ -227,7 +232,7 @@ async fn get_many(
     bucket: &Resource<Bucket>,
     keys: &[String],
 ) -> Result<Vec<Option<Resource<IncomingValue>>>> {
-    let found = operations::get_many(host, bucket, keys).await?;
+    let found = Client::of(host, bucket)?.get_many(keys).await?;
     let mut values = Vec::with_capacity(found.len());
     for body in found {
         let value = body.map(|body| incoming(host, body)).transpose();
@@ -252,7 +257,7 @@ async fn set_many(
 ) -> Result<()> {
     let entry = |(key, value)| Ok((key, body(host, &value)?));
     let entries = entries.into_iter().map(entry).collect::<Result<_>>()?;
-    operations::set_many(host, bucket, entries).await
+    Ok(Client::of(host, bucket)?.set_many(entries).await?)
 }
 
 impl eventual_batch::Host for View<'_, KeyValue> {
@@ -266,7 +271,7 @@ impl eventual_batch::Host for View<'_, KeyValue> {
     }
 
     async fn keys(&mut self, bucket: Resource<Bucket>) -> Answer<Vec<String>> {
-        let keys = operations::keys(self, &bucket).await;
+        let keys = Client::of(self, &bucket)?.keys().await;
         answer(self, keys)
     }
 
@@ -280,7 +285,7 @@ impl eventual_batch::Host for View<'_, KeyValue> {
     }
 
     async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Answer<()> {
-        let done = operations::delete_many(self, &bucket, &keys).await;
+        let done = Client::of(self, &bucket)?.delete_many(&keys).await;
         answer(self, done)
     }
 }
@@ -292,7 +297,7 @@ impl atomic::Host for View<'_, KeyValue> {
         key: String,
         delta: u64,
     ) -> Answer<u64> {
-        let sum = operations::count(self, &bucket, &key, delta).await;
+        let sum = Client::of(self, &bucket)?.count(&key, delta).await;
         answer(self, sum)
     }
 
@@ -303,7 +308,7 @@ impl atomic::Host for View<'_, KeyValue> {
         old: u64,
         new: u64,
     ) -> Answer<bool> {
-        let swapped = operations::compare_and_swap(self, &bucket, &key, old, new).await;
+        let swapped = Client::of(self, &bucket)?.compare_and_swap(&key, old, new).await;
         answer(self, swapped)
     }
 }

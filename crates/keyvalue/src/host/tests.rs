@@ -3,6 +3,7 @@
 mod draft;
 mod draft2;
 mod old;
+mod wasmcloud;
 
 use super::{KeyValue, State};
 use crate::backend::memory::Memory;

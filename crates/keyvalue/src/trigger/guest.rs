@@ -1,14 +1,15 @@
 //! One call of a guest that watches: a fresh instance, the change, the limits.
 
 use crate::host::{Bucket, IncomingValue};
-use crate::host::{draft, draft2, old};
+use crate::host::{draft, draft2, old, wasmcloud};
 use crate::{Change, Store};
 use bytes::Bytes;
 use engine::background::Fair;
 use engine::{Ctx, Deadline, Ended, Guest};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime::component::{InstancePre, Resource};
+use wasmtime::component::{Accessor, InstancePre, Resource};
 
 /// What the timer of the host waits beyond the deadline, so that a guest that computes is ended by
 /// its own epoch, with a backtrace.
@@ -17,11 +18,13 @@ const SLACK: Duration = Duration::from_millis(20);
 /// The interface that a guest exports.
 #[derive(Clone)]
 pub(super) enum Exported {
+    Wasmcloud(wasmcloud::bindings::WatchServicePre<Ctx>),
     Draft(draft::bindings::WatchServicePre<Ctx>),
     Draft2(draft2::bindings::WatchServicePre<Ctx>),
     Old(old::bindings::KeyvalueHandleWatchPre<Ctx>),
 }
 
+const WASMCLOUD: &str = "wasmcloud:keyvalue/watcher@0.2.0";
 const DRAFT2: &str = "wasi:keyvalue/watcher@0.2.0-draft2";
 const DRAFT: &str = "wasi:keyvalue/watcher@0.2.0-draft";
 const OLD: &str = "wasi:keyvalue/handle-watch@0.2.0-draft";
@@ -32,7 +35,9 @@ impl Exported {
         let exports = guest.exports();
         let exports = |id: &str| exports.iter().any(|export| export.name == id);
         let pre: InstancePre<Ctx> = guest.pre().clone();
-        Ok(Some(if exports(DRAFT2) {
+        Ok(Some(if exports(WASMCLOUD) {
+            Self::Wasmcloud(wasmcloud::bindings::WatchServicePre::new(pre)?)
+        } else if exports(DRAFT2) {
             Self::Draft2(draft2::bindings::WatchServicePre::new(pre)?)
         } else if exports(DRAFT) {
             Self::Draft(draft::bindings::WatchServicePre::new(pre)?)
@@ -45,6 +50,7 @@ impl Exported {
 
     pub(super) fn interface(&self) -> &'static str {
         match self {
+            Self::Wasmcloud(_) => WASMCLOUD,
             Self::Draft2(_) => DRAFT2,
             Self::Draft(_) => DRAFT,
             Self::Old(_) => OLD,
@@ -95,6 +101,7 @@ async fn tell(
 ) -> wasmtime::Result<()> {
     let mut store = guest.store(deadline);
     let outcome = match exported {
+        Exported::Wasmcloud(pre) => wasmcloud(&mut store, &pre, news).await,
         Exported::Draft2(pre) => draft2(&mut store, &pre, news).await,
         Exported::Draft(pre) => draft(&mut store, &pre, news).await,
         Exported::Old(pre) => old(&mut store, &pre, news).await,
@@ -106,6 +113,28 @@ async fn tell(
 }
 
 type Instance = wasmtime::Store<Ctx>;
+
+async fn wasmcloud(
+    store: &mut Instance,
+    pre: &wasmcloud::bindings::WatchServicePre<Ctx>,
+    News { bucket, key, value }: News,
+) -> wasmtime::Result<()> {
+    let bucket = store.data_mut().table().push(bucket)?;
+    let guest = pre.instantiate_async(&mut *store).await?;
+    let told = async |accessor: &Accessor<Ctx>| {
+        let watcher = guest.wasmcloud_keyvalue_watcher();
+        match value {
+            Some(value) => {
+                watcher.call_on_set(accessor, bucket, key, Vec::from(value)).await?;
+            }
+            None => watcher.call_on_delete(accessor, bucket, key).await?,
+        }
+        // What the guest does after it returned is part of the call.
+        poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+        Ok(())
+    };
+    store.run_concurrent(told).await?
+}
 
 async fn draft2(
     store: &mut Instance,

@@ -67,6 +67,11 @@ async fn a_guest_of_the_second_draft_is_told() {
 }
 
 #[tokio::test]
+async fn a_guest_of_wasmcloud_is_told() {
+    is_told("kv-watch-wasmcloud", "wasmcloud:keyvalue/watcher@0.2.0", "hello").await;
+}
+
+#[tokio::test]
 async fn a_guest_of_the_oldest_interface_is_told_how_long_the_value_is() {
     is_told("kv-watch-old", "wasi:keyvalue/handle-watch@0.2.0-draft", "5").await;
 }

@@ -1,6 +1,7 @@
 //! What the HTTP guests of WASI 0.2 share: giving an answer.
 pub mod keyvalue;
 
+pub use kit_keyvalue::Outcome;
 pub use kit_query::{Target, kebab};
 use wasip2::http::types::{
     Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
@@ -26,9 +27,6 @@ pub fn answer(out: ResponseOutparam, status: u16, body: &[u8]) {
         OutgoingBody::finish(outgoing, None).unwrap();
     }
 }
-
-/// What came of a request: bytes, nothing there, or an error in words.
-pub type Outcome = Result<Option<Vec<u8>>, String>;
 
 /// Answers 200 with the bytes, 404 where nothing is, 500 with an error.
 pub fn answer_outcome(out: ResponseOutparam, outcome: Outcome) {

@@ -1,4 +1,5 @@
 //! What the HTTP guests of WASI 0.3 share: giving an answer.
+use kit_keyvalue::Outcome;
 pub use kit_query::{Target, kebab};
 use wasip3::http::types::{Fields, Request, Response};
 use wasip3::wit_bindgen::StreamWriter;
@@ -18,6 +19,22 @@ pub fn answer(status: u16, body: impl Into<Vec<u8>>) -> Response {
         writer.write_all(body).await;
     });
     response
+}
+
+/// Answers 200 with the bytes, 404 where nothing is, 500 with an error.
+pub fn answer_outcome(outcome: Outcome) -> Response {
+    match outcome {
+        Ok(Some(body)) => answer(200, body),
+        Ok(None) => answer(404, "nothing here"),
+        Err(message) => answer(500, message),
+    }
+}
+
+/// The whole body of a request.
+pub async fn whole(request: Request) -> Vec<u8> {
+    let (_, received) = wit_future::new(|| Ok(()));
+    let (body, _) = Request::consume_body(request, received);
+    body.collect().await
 }
 
 /// An answer whose body is still to be written, without trailers.

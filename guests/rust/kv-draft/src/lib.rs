@@ -1,4 +1,4 @@
-//! Key-value by `wasi:keyvalue@0.2.0-draft`, asked over HTTP; see `kit_p2::keyvalue`.
+//! Key-value by `wasi:keyvalue@0.2.0-draft`, asked over HTTP; see `kit_keyvalue`.
 use kit_p2::{Outcome, keyvalue};
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{IncomingRequest, ResponseOutparam};
@@ -35,23 +35,23 @@ fn said(error: Error) -> String {
 struct Bucket(store::Bucket);
 
 impl keyvalue::Bucket for Bucket {
-    fn get(&self, key: &str) -> Outcome {
+    async fn get(&self, key: &str) -> Outcome {
         self.0.get(key).map_err(said)
     }
-    fn set(&self, key: &str, value: &[u8]) -> Result<(), String> {
+    async fn set(&self, key: &str, value: &[u8]) -> Result<(), String> {
         self.0.set(key, value).map_err(said)
     }
-    fn delete(&self, key: &str) -> Result<(), String> {
+    async fn delete(&self, key: &str) -> Result<(), String> {
         self.0.delete(key).map_err(said)
     }
-    fn exists(&self, key: &str) -> Result<bool, String> {
+    async fn exists(&self, key: &str) -> Result<bool, String> {
         self.0.exists(key).map_err(said)
     }
-    fn increment(&self, key: &str, delta: &str) -> Result<String, String> {
+    async fn increment(&self, key: &str, delta: &str) -> Result<String, String> {
         let delta = delta.parse().map_err(|_| format!("no u64: {delta:?}"))?;
         atomics::increment(&self.0, key, delta).map(|sum| sum.to_string()).map_err(said)
     }
-    fn page(&self, cursor: Option<String>) -> Result<(Vec<String>, Option<String>), String> {
+    async fn page(&self, cursor: Option<String>) -> Result<(Vec<String>, Option<String>), String> {
         let cursor = match cursor {
             Some(text) => Some(text.parse().map_err(|_| format!("no u64: {text:?}"))?),
             None => None,
@@ -59,13 +59,13 @@ impl keyvalue::Bucket for Bucket {
         let page = self.0.list_keys(cursor).map_err(said)?;
         Ok((page.keys, page.cursor.map(|cursor| cursor.to_string())))
     }
-    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<(String, Vec<u8>)>>, String> {
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<(String, Vec<u8>)>>, String> {
         batch::get_many(&self.0, keys).map_err(said)
     }
-    fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), String> {
+    async fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), String> {
         batch::set_many(&self.0, pairs).map_err(said)
     }
-    fn delete_many(&self, keys: &[String]) -> Result<(), String> {
+    async fn delete_many(&self, keys: &[String]) -> Result<(), String> {
         batch::delete_many(&self.0, keys).map_err(said)
     }
 }

@@ -1,4 +1,4 @@
-//! Key-value by `wasi:keyvalue@0.2.0-draft2`, asked over HTTP; see `kit_p2::keyvalue`.
+//! Key-value by `wasi:keyvalue@0.2.0-draft2`, asked over HTTP; see `kit_keyvalue`.
 //!
 //! Of its own: `/cas?k=&v=` swaps if nobody wrote since, `/cas-late?k=&v=` writes in between, says
 //! that the swap failed and what the fresh handle sees, `/cas-add?k=&d=` adds until it succeeds.
@@ -39,37 +39,37 @@ fn said(error: Error) -> String {
 struct Bucket(store::Bucket);
 
 impl keyvalue::Bucket for Bucket {
-    fn get(&self, key: &str) -> Outcome {
+    async fn get(&self, key: &str) -> Outcome {
         self.0.get(key).map_err(said)
     }
-    fn set(&self, key: &str, value: &[u8]) -> Result<(), String> {
+    async fn set(&self, key: &str, value: &[u8]) -> Result<(), String> {
         self.0.set(key, value).map_err(said)
     }
-    fn delete(&self, key: &str) -> Result<(), String> {
+    async fn delete(&self, key: &str) -> Result<(), String> {
         self.0.delete(key).map_err(said)
     }
-    fn exists(&self, key: &str) -> Result<bool, String> {
+    async fn exists(&self, key: &str) -> Result<bool, String> {
         self.0.exists(key).map_err(said)
     }
-    fn increment(&self, key: &str, delta: &str) -> Result<String, String> {
+    async fn increment(&self, key: &str, delta: &str) -> Result<String, String> {
         let delta = delta.parse().map_err(|_| format!("no s64: {delta:?}"))?;
         atomics::increment(&self.0, key, delta).map(|sum| sum.to_string()).map_err(said)
     }
-    fn page(&self, cursor: Option<String>) -> Result<(Vec<String>, Option<String>), String> {
+    async fn page(&self, cursor: Option<String>) -> Result<(Vec<String>, Option<String>), String> {
         let page = self.0.list_keys(cursor.as_deref()).map_err(said)?;
         Ok((page.keys, page.cursor))
     }
-    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<(String, Vec<u8>)>>, String> {
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<(String, Vec<u8>)>>, String> {
         batch::get_many(&self.0, keys).map_err(said)
     }
-    fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), String> {
+    async fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), String> {
         batch::set_many(&self.0, pairs).map_err(said)
     }
-    fn delete_many(&self, keys: &[String]) -> Result<(), String> {
+    async fn delete_many(&self, keys: &[String]) -> Result<(), String> {
         batch::delete_many(&self.0, keys).map_err(said)
     }
 
-    fn other(&self, target: &Target) -> Outcome {
+    async fn other(&self, target: &Target) -> Outcome {
         let (key, value) = (target.text("k"), target.text("v"));
         match target.path() {
             "/cas" => match atomics::swap(self.version(&key)?, value.as_bytes()) {

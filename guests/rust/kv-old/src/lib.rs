@@ -1,4 +1,4 @@
-//! Key-value by the older `wasi:keyvalue@0.2.0-draft`, asked over HTTP; see `kit_p2::keyvalue`.
+//! Key-value by the older `wasi:keyvalue@0.2.0-draft`, asked over HTTP; see `kit_keyvalue`.
 //!
 //! Of its own: `/cas-number?k=&old=&new=` says whether it swapped, `/set-stream?k=&v=` and
 //! `/get-stream?k=` carry the value in a stream, `/size?k=` asks for its length.
@@ -47,43 +47,43 @@ fn whole(value: IncomingValue) -> Result<Vec<u8>, String> {
 struct Bucket(types::Bucket);
 
 impl keyvalue::Bucket for Bucket {
-    fn get(&self, key: &str) -> Outcome {
+    async fn get(&self, key: &str) -> Outcome {
         eventual::get(&self.0, key).map_err(said)?.map(whole).transpose()
     }
-    fn set(&self, key: &str, value: &[u8]) -> Result<(), String> {
+    async fn set(&self, key: &str, value: &[u8]) -> Result<(), String> {
         eventual::set(&self.0, key, &outgoing(value)?).map_err(said)
     }
-    fn delete(&self, key: &str) -> Result<(), String> {
+    async fn delete(&self, key: &str) -> Result<(), String> {
         eventual::delete(&self.0, key).map_err(said)
     }
-    fn exists(&self, key: &str) -> Result<bool, String> {
+    async fn exists(&self, key: &str) -> Result<bool, String> {
         eventual::exists(&self.0, key).map_err(said)
     }
-    fn increment(&self, key: &str, delta: &str) -> Result<String, String> {
+    async fn increment(&self, key: &str, delta: &str) -> Result<String, String> {
         let delta = delta.parse().map_err(|_| format!("no u64: {delta:?}"))?;
         atomic::increment(&self.0, key, delta).map(|sum| sum.to_string()).map_err(said)
     }
-    fn page(&self, _cursor: Option<String>) -> Result<(Vec<String>, Option<String>), String> {
+    async fn page(&self, _cursor: Option<String>) -> Result<(Vec<String>, Option<String>), String> {
         Ok((eventual_batch::keys(&self.0).map_err(said)?, None))
     }
-    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<(String, Vec<u8>)>>, String> {
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<(String, Vec<u8>)>>, String> {
         let values = eventual_batch::get_many(&self.0, keys).map_err(said)?;
         let pair = |(key, value): (&String, Option<IncomingValue>)| {
             value.map(|value| Ok((key.clone(), whole(value)?))).transpose()
         };
         keys.iter().zip(values).map(pair).collect()
     }
-    fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), String> {
+    async fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), String> {
         let value = |(key, value): &(String, Vec<u8>)| Ok((key.clone(), outgoing(value)?));
         let values = pairs.iter().map(value).collect::<Result<Vec<_>, String>>()?;
         let pairs: Vec<_> = values.iter().map(|(key, value)| (key.clone(), value)).collect();
         eventual_batch::set_many(&self.0, &pairs).map_err(said)
     }
-    fn delete_many(&self, keys: &[String]) -> Result<(), String> {
+    async fn delete_many(&self, keys: &[String]) -> Result<(), String> {
         eventual_batch::delete_many(&self.0, keys).map_err(said)
     }
 
-    fn other(&self, target: &Target) -> Outcome {
+    async fn other(&self, target: &Target) -> Outcome {
         let key = target.text("k");
         match target.path() {
             "/cas-number" => {
