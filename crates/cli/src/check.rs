@@ -145,7 +145,7 @@ fn json(app: &App, triggers: usize) -> Value {
         let imports = guest.imports().iter().filter(|import| !import.functions.is_empty());
         let imports = imports.map(|import| {
             let mut json = name_json(&import.name);
-            json["functions"] = json!(import.functions);
+            json.insert("functions".to_owned(), json!(import.functions));
             json
         });
         let bindings = portability(app, component).map(|(binding, uses)| {

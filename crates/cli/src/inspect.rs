@@ -5,7 +5,7 @@ use crate::capabilities::PLUGINS;
 use crate::console;
 use crate::exit::Failure;
 use engine::{Name, Source, Wasm, unserved};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
 /// Shows a file without compiling it.
@@ -49,12 +49,12 @@ fn json(
     let import = |(name, hint): &(Name, Option<String>)| {
         let mut import = name_json(name);
         if component {
-            import["served"] = json!(hint.is_none());
+            import.insert("served".to_owned(), json!(hint.is_none()));
         }
         if let Some(hint) = hint {
-            import["hint"] = json!(hint);
+            import.insert("hint".to_owned(), json!(hint));
         }
-        import
+        Value::Object(import)
     };
     let value = json!({
         "file": source.path,
@@ -68,15 +68,14 @@ fn json(
 }
 
 /// The name of an import, for programs.
-pub(crate) fn name_json(name: &Name) -> Value {
-    let mut json = json!({ "name": name.name });
-    if let Some(interface) = &name.implements {
-        json["implements"] = json!(interface);
-    }
-    if let Some(id) = &name.external_id {
-        json["external-id"] = json!(id);
-    }
-    json
+pub(crate) fn name_json(name: &Name) -> Map<String, Value> {
+    let fields = [
+        ("name", Some(&name.name)),
+        ("implements", name.implements.as_ref()),
+        ("external-id", name.external_id.as_ref()),
+    ];
+    let fields = fields.into_iter().filter_map(|(key, text)| Some((key.to_owned(), json!(text?))));
+    fields.collect()
 }
 
 fn text(

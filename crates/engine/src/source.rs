@@ -280,4 +280,20 @@ mod tests {
         assert_eq!(wasm(b"\0asm\x01\0\0\0"), Wasm::Module);
         assert_eq!(wasm(b"\0asm\x0d\0\x01\0"), Wasm::Component { concurrent: false });
     }
+
+    #[test]
+    fn a_function_that_is_async_in_its_type_alone_needs_concurrent_calls() {
+        let typed = |kind: u8, inside: &[u8]| {
+            let function = [kind, 0, 1, 0];
+            let types = [&[1], inside, &function].concat();
+            let length = u8::try_from(types.len()).unwrap();
+            let component = [b"\0asm\x0d\0\x01\0".as_slice(), &[7, length], &types].concat();
+            Source::new(Path::new("x"), component).unwrap().wasm
+        };
+        // An instance type with one declaration: that of a type.
+        for inside in [[].as_slice(), &[0x42, 1, 1]] {
+            assert_eq!(typed(0x40, inside), Wasm::Component { concurrent: false });
+            assert_eq!(typed(0x43, inside), Wasm::Component { concurrent: true });
+        }
+    }
 }

@@ -108,7 +108,10 @@ impl Capability for KeyValue {
         }
         let name = labels::meant(prepared, label);
         prepared.find(name).map_err(|error| {
-            let grant = format!("grant it in the component's section: keyvalue = [\"{name}\"]");
+            let names = prepared.iter().map(|(granted, _)| granted).chain([name]);
+            let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
+            let names = names.join(", ");
+            let grant = format!("grant it in the component's section: keyvalue = [{names}]");
             match error.kind() {
                 Kind::Denied => error.with_hint(grant),
                 _ => error.with_hint(format!("bind it in [keyvalue], and {grant}")),

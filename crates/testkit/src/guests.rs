@@ -48,11 +48,11 @@ macro_rules! foreach_guest {
         $each!(kv_draft2);
         $each!(kv_old);
         $each!(kv_operations);
+        $each!(kv_wasmcloud);
         $each!(kv_watch_draft);
         $each!(kv_watch_draft2);
         $each!(kv_watch_old);
         $each!(kv_watch_wasmcloud);
-        $each!(kv_wasmcloud);
         $each!(logging);
         $each!(sockets);
         $each!(timer_p2);

@@ -41,8 +41,8 @@ impl Wanted<'_> {
         self.add_opening(linker, id, add, |_, _| Ok(()))
     }
 
-    /// Adds the interface `id` under each name, by `add`; where that is a label, `open` defines anew
-    /// what opens its binding.
+    /// Adds the interface `id` under each name, by `add`; where that is a label, `open` defines
+    /// anew what opens its binding.
     pub(super) fn add_opening<T: 'static>(
         self,
         linker: &mut Linker<T>,

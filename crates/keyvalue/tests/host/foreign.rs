@@ -49,6 +49,7 @@ async fn call(id: &str, guest: &str, store: &Arc<dyn Store>, key: &str) -> Resul
     let mut linker: Linker<Foreign> = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     host::add_to_linker(&mut linker, Foreign::view)?;
+    host::wasmcloud::add_to_linker(&mut linker, Foreign::view)?;
     let mut instance = wasmtime::Store::new(&engine, Foreign::new(Arc::clone(store)));
     let bucket = instance.data_mut().table.push(Bucket::new(Arc::clone(store)))?;
     let guest = linker.instantiate_async(&mut instance, &component).await?;
@@ -65,7 +66,8 @@ async fn a_foreign_host_serves_the_same_stores() {
     set(&store, "k", "before").await;
     call("wasi:keyvalue/watcher@0.2.0-draft", "kv-watch-draft", &store, "one").await.unwrap();
     call("wasi:keyvalue/watcher@0.2.0-draft2", "kv-watch-draft2", &store, "two").await.unwrap();
-    for key in ["seen/one", "seen/two"] {
+    call("wasmcloud:keyvalue/watcher@0.2.0", "kv-watch-wasmcloud", &store, "three").await.unwrap();
+    for key in ["seen/one", "seen/two", "seen/three"] {
         assert_eq!(store.get(key).await.unwrap().as_deref(), Some(b"news".as_slice()));
     }
 }

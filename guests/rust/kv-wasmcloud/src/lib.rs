@@ -1,8 +1,8 @@
 //! Key-value by `wasmcloud:keyvalue@0.2.0`, asked over HTTP on WASI 0.3; see `kit_keyvalue`.
 //!
 //! Of its own:
-//! - `/set-with?k=&v=&ttl=&absent=` writes with a time to live in milliseconds, if the key is absent
-//!   where `absent` is `true`;
+//! - `/set-with?k=&v=&ttl=&absent=` writes with a time to live in milliseconds, and where `absent`
+//!   is `true` only if the key is absent;
 //! - `/begin?k=` lists the keys that begin with `k`;
 //! - `/current?k=` answers the version, and the value on the line after it;
 //! - `/swap?k=&v=&version=&value=` says `swapped`, or `stale` and what there is;
