@@ -20,6 +20,7 @@ mod source;
 mod tasks;
 mod ticker;
 mod trim;
+mod wanted;
 mod wasi;
 
 pub use budget::Budget;
@@ -36,4 +37,5 @@ pub use limits::{Limits, Reached};
 pub use source::{Outline, Source, Wasm};
 pub use tasks::{Stop, Tasks};
 pub use trim::{trim, trim_with};
+pub use wanted::Wanted;
 pub use wasi::{Dir, Output, Serving, WasiSetup};

@@ -18,9 +18,8 @@ pub mod wasmcloud;
 use crate::Store;
 use base::{Bound, Error, Kind};
 use cursors::Cursors;
-use engine::{Capability, Ctx, Failure, Guest, Imports, Name, View};
+use engine::{Capability, Ctx, Failure, Guest, Imports, Name, View, Wanted};
 use held::Held;
-use labels::Wanted;
 use std::sync::Arc;
 use wasmtime::component::Linker;
 

@@ -98,6 +98,17 @@ fn each_label_opens_the_binding_of_its_name_in_wasmclouds() {
 }
 
 #[test]
+fn the_interface_under_its_own_name_stays_what_it_was() {
+    let label = format!("\"orders\" {IMPLEMENTS}");
+    let changes = [(label.as_str(), "\"wasi:keyvalue/store@0.2.0-draft2\"")];
+    let bound = "default = 'embedded:'\nsessions = 'memory:'";
+    let folder = labelled(&changes, r#"["default", "sessions"]"#, bound);
+    assert_eq!(call(&folder, r#"write("", "k", "one", "two")"#), r#"("one", "two")"#);
+    assert_eq!(call(&folder, r#"read("default", "k")"#), r#"("nothing", "two")"#);
+    assert_eq!(call(&folder, r#"write("sessions", "k", "one", "two")"#), r#"("two", "two")"#);
+}
+
+#[test]
 fn names_that_were_not_granted_stay_denied_through_labels() {
     let folder = labelled(&[], r#"["sessions", "orders"]"#, BOUND);
     assert_eq!(call(&folder, r#"read("more", "k")"#), r#"("access-denied", "access-denied")"#);

@@ -1,12 +1,12 @@
 //! `wasi:keyvalue@0.2.0-draft`: cursors and counters are `u64`, and there is no `cas`.
 
-use super::labels::{self, Wanted};
+use super::labels;
 use super::operations::{self, Client, Result};
 use super::{Bucket, KeyValue, Reason};
 use crate::WriteOptions;
 use bindings::wasi::keyvalue::{atomics, batch, store};
 use bytes::Bytes;
-use engine::{Failure, Has, View};
+use engine::{Failure, Has, View, Wanted};
 use std::sync::Arc;
 use wasmtime::component::{Linker, Resource};
 

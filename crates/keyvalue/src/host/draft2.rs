@@ -1,13 +1,13 @@
 //! `wasi:keyvalue@0.2.0-draft2`: cursors are text, counters have a sign, and there is `cas`.
 
 use super::cas::{Cas, Swap};
-use super::labels::{self, Wanted};
+use super::labels;
 use super::operations::{self, Client, Result};
 use super::{Bucket, KeyValue, Reason};
 use crate::{Cursor, WriteOptions};
 use bindings::wasi::keyvalue::{atomics, batch, store};
 use bytes::Bytes;
-use engine::{Failure, Has, View};
+use engine::{Failure, Has, View, Wanted};
 use wasmtime::component::{Linker, Resource};
 
 pub(crate) mod bindings {

@@ -5,63 +5,8 @@ use super::operations::{self, Host, Result};
 use super::{Bucket, KeyValue};
 use crate::Store;
 use base::Bound;
-use engine::{Failure, Imports, Name, View};
-use wasmtime::component::{Accessor, ComponentType, Linker, LinkerInstance, Lower, Resource};
-
-/// Under which names interfaces are added to a linker.
-#[derive(Clone, Copy)]
-pub(super) enum Wanted<'a> {
-    /// Each under its own.
-    All,
-    /// Under those that this component imports.
-    By(&'a Imports),
-}
-
-impl Wanted<'_> {
-    /// Adds the interface `id` under its own name alone, by `add`.
-    pub(super) fn add_unlabelled<T: 'static>(
-        self,
-        linker: &mut Linker<T>,
-        id: &str,
-        add: impl Fn(&mut LinkerInstance<'_, T>) -> wasmtime::Result<()>,
-    ) -> wasmtime::Result<()> {
-        match self {
-            Self::By(imports) if !imports.wants(id) => Ok(()),
-            _ => add(&mut linker.instance(id)?),
-        }
-    }
-
-    /// Adds the interface `id` under each name, by `add`.
-    pub(super) fn add<T: 'static>(
-        self,
-        linker: &mut Linker<T>,
-        id: &str,
-        add: impl Fn(&mut LinkerInstance<'_, T>) -> wasmtime::Result<()>,
-    ) -> wasmtime::Result<()> {
-        self.add_opening(linker, id, add, |_, _| Ok(()))
-    }
-
-    /// Adds the interface `id` under each name, by `add`; where that is a label, `open` defines
-    /// anew what opens its binding.
-    pub(super) fn add_opening<T: 'static>(
-        self,
-        linker: &mut Linker<T>,
-        id: &str,
-        add: impl Fn(&mut LinkerInstance<'_, T>) -> wasmtime::Result<()>,
-        open: impl Fn(&mut LinkerInstance<'_, T>, &Name) -> wasmtime::Result<()>,
-    ) -> wasmtime::Result<()> {
-        self.add_unlabelled(linker, id, &add)?;
-        let Self::By(imports) = self else { return Ok(()) };
-        for label in imports.labels(id) {
-            add(&mut linker.instance(&label.name)?)?;
-            linker.allow_shadowing(true);
-            let opening = open(&mut linker.instance(&label.name)?, label);
-            linker.allow_shadowing(false);
-            opening?;
-        }
-        Ok(())
-    }
-}
+use engine::{Failure, Name, View};
+use wasmtime::component::{Accessor, ComponentType, LinkerInstance, Lower, Resource};
 
 /// The name of the binding that a label stands for.
 pub(super) fn meant<'a>(stores: &Bound<dyn Store>, label: &'a Name) -> &'a str {

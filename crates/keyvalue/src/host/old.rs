@@ -1,7 +1,6 @@
 //! `wasi:keyvalue@0.2.0-draft` before its interfaces were renamed: `eventual`, `eventual-batch`
 //! and `atomic`, with values and errors as resources.
 
-use super::labels::Wanted;
 use super::operations::{self, Client, Result};
 use super::{Bucket, IncomingValue, KeyValue, OutgoingValue, Trace, words};
 use crate::{Offer, WriteOptions};
@@ -9,7 +8,7 @@ use bindings::wasi::keyvalue::{
     atomic, eventual, eventual_batch, types, wasi_keyvalue_error as error,
 };
 use bytes::Bytes;
-use engine::{Failure, Has, View};
+use engine::{Failure, Has, View, Wanted};
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 

@@ -3,14 +3,14 @@
 
 use super::cas::{Required, Swap};
 use super::held::Charge;
-use super::labels::{self, Wanted};
+use super::labels;
 use super::operations::{self, Client, Result};
 use super::{Bucket, KeyValue, words};
 use crate::{Cursor, Expect, Versioned, WriteOptions};
 use base::Kind;
 use bindings::wasmcloud::keyvalue::{atomics, batch, cas, store, types};
 use bytes::Bytes;
-use engine::{Failure, Has, View};
+use engine::{Failure, Has, View, Wanted};
 use std::time::Duration;
 use wasmtime::component::{Accessor, Linker, Resource};
 
