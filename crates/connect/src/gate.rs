@@ -15,6 +15,16 @@ const FAILURES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// How long a call may take where the deployment says nothing else.
+pub fn usual_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+/// How many calls are on their way at once where the deployment says nothing else.
+pub fn usual_in_flight() -> usize {
+    1024
+}
+
 /// The way to one server, for all calls of one binding.
 ///
 /// While the server is away calls fail at once instead of piling up behind their timeouts. After a

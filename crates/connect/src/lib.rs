@@ -3,6 +3,8 @@
 pub mod gate;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "memcached")]
+pub mod memcached;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod tls;

@@ -15,6 +15,7 @@ use redis::{
     FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, ServerErrorKind,
     TlsCertificates, TlsMode, Value,
 };
+use std::collections::HashMap;
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -45,6 +46,25 @@ pub enum Mode {
     Sentinel(String),
     /// The URL leads to a node of a cluster.
     Cluster,
+}
+
+impl Mode {
+    /// What the keys `cluster`, `sentinel` and `nodes` of a binding mean together.
+    ///
+    /// # Errors
+    /// `Invalid` where they contradict each other.
+    pub fn of(cluster: bool, sentinel: Option<&str>, nodes: &[String]) -> Result<Self> {
+        match (sentinel, cluster) {
+            (Some(_), true) => {
+                Err(Error::invalid("it is either `cluster` or `sentinel`, not both"))
+            }
+            (Some(master), false) => Ok(Self::Sentinel(master.to_owned())),
+            (None, true) => Ok(Self::Cluster),
+            (None, false) if nodes.is_empty() => Ok(Self::Single),
+            (None, false) => Err(Error::invalid("`nodes` are those of a cluster, or Sentinels")
+                .with_hint("add `cluster = true` or `sentinel = \"NAME OF THE MASTER\"`")),
+        }
+    }
 }
 
 /// A way to the server. Connects when it is first needed.
@@ -167,6 +187,72 @@ impl Redis {
                 }
             })
             .await
+    }
+
+    /// What each server says of itself, once it is known to be what was meant: Redis of version 6.2
+    /// or newer, and neither a replica nor a node of a cluster but where a cluster is meant.
+    ///
+    /// # Errors
+    /// What it is instead, and what to do about it.
+    pub async fn probe(&self) -> Result<Vec<HashMap<String, String>>> {
+        let nodes = self.info().await?;
+        nodes.iter().try_for_each(|node| self.admit(node))?;
+        Ok(nodes)
+    }
+
+    /// The answers of all nodes: the client asks every node of a cluster, and says which said what.
+    pub fn each_node(&self, answer: Value) -> Vec<Value> {
+        match answer {
+            Value::Map(nodes) if self.is_cluster() => {
+                nodes.into_iter().map(|(_, said)| said).collect()
+            }
+            answer => vec![answer],
+        }
+    }
+
+    fn is_cluster(&self) -> bool {
+        matches!(self.link, Link::Cluster(_))
+    }
+
+    fn admit(&self, node: &HashMap<String, String>) -> Result<()> {
+        let word = |name: &str| node.get(name).map(String::as_str).unwrap_or_default();
+        let (server, version) = (self.server(), word("redis_version"));
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+        if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6, 2) {
+            return Err(Error::unsupported(format!(
+                "{server} is version {version}, and 6.2 is needed"
+            )));
+        }
+        // In a cluster the client finds the masters by itself.
+        if word("role") == "slave" && !self.is_cluster() {
+            return Err(Error::unavailable(format!("{server} is a read-only replica"))
+                .with_hint("name its master, or a Sentinel that knows it"));
+        }
+        if word("redis_mode") == "cluster" && !self.is_cluster() {
+            return Err(Error::invalid(format!("{server} is a node of a cluster"))
+                .with_hint("add `cluster = true`, if the binding takes that"));
+        }
+        Ok(())
+    }
+
+    async fn info(&self) -> Result<Vec<HashMap<String, String>>> {
+        let strange = || {
+            let name = self.server();
+            Error::invalid(format!("{name} does not speak as Redis does; is it one?"))
+        };
+        let said: Value = match self.read(&redis::cmd("INFO")).await {
+            Err(error) if error.kind() == Kind::Corrupt => {
+                return Err(strange().with_source(error));
+            }
+            answer => answer?,
+        };
+        let read = |said: Value| {
+            let text: String =
+                redis::from_redis_value(said).map_err(|error| strange().with_source(error))?;
+            let lines = text.lines().filter_map(|line| line.split_once(':'));
+            Ok(lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect())
+        };
+        self.each_node(said).into_iter().map(read).collect()
     }
 
     /// A connection of its own, for commands that block.

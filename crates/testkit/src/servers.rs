@@ -4,6 +4,7 @@
 
 mod account;
 mod postgres;
+mod memcached;
 mod redis;
 
 use crate::program::PATIENCE;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use account::Account;
 pub use postgres::{postgres_standby, postgres_tls, postgres_with};
+pub use memcached::memcached_with;
 pub use redis::{Cluster, Sentinels, redis_tls, redis_with};
 
 /// A kind of server, as the backend of the same name needs it.
@@ -30,14 +32,18 @@ pub struct Vendor {
     pub url: fn(SocketAddr) -> String,
     /// The one for all tests of this program.
     pub shared: fn() -> &'static Server,
-    /// Starts one for a test alone, with nothing in it, that loses nothing in a crash.
+    /// Starts one for a test alone, with nothing in it, that loses nothing in a crash unless it
+    /// only caches.
     pub start: fn() -> Server,
-    /// Starts one again after its crash: with its data, at its address.
+    /// Starts one again after its crash: at its address, and with its data if it keeps any.
     pub again: fn(Server) -> Server,
 }
 
-/// Every kind.
+/// Every kind that keeps keys and values.
 pub const VENDORS: &[Vendor] = &[postgres::VENDOR, redis::VENDOR];
+
+/// Every kind that caches.
+pub const CACHES: &[Vendor] = &[memcached::VENDOR, redis::VENDOR];
 
 /// The URL of a server for a backend that needs one, started when it is first asked for; `None` for
 /// a backend that needs none.
@@ -45,7 +51,11 @@ pub const VENDORS: &[Vendor] = &[postgres::VENDOR, redis::VENDOR];
 /// # Panics
 /// If it cannot be started: with the command that installs it.
 pub fn url(backend: &str) -> Option<String> {
-    let vendor = VENDORS.iter().find(|vendor| vendor.name == backend)?;
+    if backend == "tiered" {
+        // It needs no server of its own: Redis stands behind it.
+        return Some(format!("tiered:{}", url("redis")?));
+    }
+    let vendor = VENDORS.iter().chain(CACHES).find(|vendor| vendor.name == backend)?;
     Some((vendor.url)((vendor.shared)().address()))
 }
 

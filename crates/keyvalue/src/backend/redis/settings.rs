@@ -3,7 +3,7 @@
 use crate::backend::Best;
 use crate::{Levels, Offer};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
-use base::{Backend as _, Error, Kind, Place, Result};
+use base::{Backend as _, Error, Place, Result};
 use connect::redis::{Mode, Redis as Server, Settings};
 use connect::tls::Trust;
 use redis::{Value, cmd};
@@ -69,12 +69,12 @@ pub struct Redis {
     pub shards: u16,
     /// How long a call may take. Default `"5s"`.
     #[serde(
-        default = "Redis::five_seconds",
+        default = "connect::gate::usual_timeout",
         deserialize_with = "base::units::deserialize_duration"
     )]
     pub timeout: Duration,
     /// How many calls are on their way at once. Default `1024`.
-    #[serde(default = "Redis::many")]
+    #[serde(default = "connect::gate::usual_in_flight")]
     pub in_flight: usize,
 }
 
@@ -83,28 +83,9 @@ impl Redis {
         1
     }
 
-    fn five_seconds() -> Duration {
-        Duration::from_secs(5)
-    }
-
-    fn many() -> usize {
-        1024
-    }
-
     /// The way to the server, over which nothing went yet.
     pub(super) fn connection(&self, trust: Trust) -> Result<Server> {
-        let mode = match (&self.sentinel, self.cluster) {
-            (Some(_), true) => {
-                return Err(Error::invalid("it is either `cluster` or `sentinel`, not both"));
-            }
-            (Some(master), false) => Mode::Sentinel(master.clone()),
-            (None, true) => Mode::Cluster,
-            (None, false) => Mode::Single,
-        };
-        if mode == Mode::Single && !self.nodes.is_empty() {
-            return Err(Error::invalid("`nodes` are those of a cluster, or Sentinels")
-                .with_hint("add `cluster = true` or `sentinel = \"NAME OF THE MASTER\"`"));
-        }
+        let mode = Mode::of(self.cluster, self.sentinel.as_deref(), &self.nodes)?;
         if self.shards == 0 {
             return Err(Error::invalid("there is at least one shard"));
         }
@@ -137,10 +118,7 @@ impl Redis {
 
     /// What the server behind the binding can do.
     pub(super) async fn probe(&self, server: &Server, shards: &[String]) -> Result<Offer> {
-        let nodes = self.info(server).await?;
-        for node in &nodes {
-            self.admit(node, server.server())?;
-        }
+        let nodes = server.probe().await?;
         let version = nodes.first().map(|node| word(node, "redis_version")).unwrap_or_default();
         self.check_shards(server, shards).await?;
         let has_replica = |node| !matches!(word(node, "connected_slaves"), "" | "0");
@@ -149,7 +127,7 @@ impl Redis {
         let takes_over = self.sentinel.is_some() || (self.cluster && replicas);
         let durability = match takes_over {
             true => Durability::None,
-            false => self.durability(server).await,
+            false => durability(server).await,
         };
         let replicated = self.cluster || self.sentinel.is_some() || replicas;
         let consistency = match replicated {
@@ -174,73 +152,6 @@ impl Redis {
         })
     }
 
-    /// Refuses a server that cannot keep the entries.
-    fn admit(&self, node: &HashMap<String, String>, server: &str) -> Result<()> {
-        let version = word(node, "redis_version");
-        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-        if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6, 2) {
-            return Err(Error::unsupported(format!(
-                "{server} is version {version}, and 6.2 is needed"
-            )));
-        }
-        // In a cluster the client finds the masters by itself.
-        if word(node, "role") == "slave" && !self.cluster {
-            return Err(Error::unavailable(format!("{server} is a read-only replica"))
-                .with_hint("name its master, or a Sentinel that knows it"));
-        }
-        if word(node, "redis_mode") == "cluster" && !self.cluster {
-            return Err(Error::invalid(format!("{server} is a node of a cluster"))
-                .with_hint("add `cluster = true`"));
-        }
-        Ok(())
-    }
-
-    /// What each server says of itself.
-    async fn info(&self, server: &Server) -> Result<Vec<HashMap<String, String>>> {
-        let strange = || {
-            let name = server.server();
-            Error::invalid(format!("{name} does not speak as Redis does; is it one?"))
-        };
-        let said: Value = match server.read(&cmd("INFO")).await {
-            Err(error) if error.kind() == Kind::Corrupt => {
-                return Err(strange().with_source(error));
-            }
-            answer => answer?,
-        };
-        let read = |said: Value| {
-            let text: String =
-                redis::from_redis_value(said).map_err(|error| strange().with_source(error))?;
-            let lines = text.lines().filter_map(|line| line.split_once(':'));
-            Ok(lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect())
-        };
-        self.nodes(said).into_iter().map(read).collect()
-    }
-
-    /// What of acknowledged writes survives. A server that does not say keeps nothing, for all we
-    /// know.
-    async fn durability(&self, server: &Server) -> Durability {
-        let said = server.read::<Value>(cmd("CONFIG").arg("GET").arg("append*")).await;
-        let nodes = said.map(|said| self.nodes(said)).unwrap_or_default();
-        let writes_through = |node: &Value| {
-            let settings: HashMap<String, String> =
-                redis::from_redis_value(node.clone()).unwrap_or_default();
-            // With `everysec` a write may wait two seconds in the server's own memory.
-            word(&settings, "appendonly") == "yes" && word(&settings, "appendfsync") == "always"
-        };
-        match !nodes.is_empty() && nodes.iter().all(writes_through) {
-            true => Durability::Fsync,
-            false => Durability::None,
-        }
-    }
-
-    /// The answers of all nodes: the client asks every node of a cluster, and says which said what.
-    fn nodes(&self, answer: Value) -> Vec<Value> {
-        match answer {
-            Value::Map(nodes) if self.cluster => nodes.into_iter().map(|(_, said)| said).collect(),
-            answer => vec![answer],
-        }
-    }
-
     /// The number of shards is that of the first day, or entries would not be found again.
     async fn check_shards(&self, server: &Server, shards: &[String]) -> Result<()> {
         let name = shards_name(shards);
@@ -263,6 +174,22 @@ pub(super) fn shards_name(shards: &[String]) -> String {
     let prefix = first.trim_start_matches('{').trim_end_matches('}');
     let prefix = prefix.strip_suffix(":0").filter(|_| shards.len() > 1).unwrap_or(prefix);
     format!("{{{prefix}}}:shards")
+}
+
+/// What of acknowledged writes survives. A server that does not say keeps nothing, for all we know.
+async fn durability(server: &Server) -> Durability {
+    let said = server.read::<Value>(cmd("CONFIG").arg("GET").arg("append*")).await;
+    let nodes = said.map(|said| server.each_node(said)).unwrap_or_default();
+    let writes_through = |node: &Value| {
+        let settings: HashMap<String, String> =
+            redis::from_redis_value(node.clone()).unwrap_or_default();
+        // With `everysec` a write may wait two seconds in the server's own memory.
+        word(&settings, "appendonly") == "yes" && word(&settings, "appendfsync") == "always"
+    };
+    match !nodes.is_empty() && nodes.iter().all(writes_through) {
+        true => Durability::Fsync,
+        false => Durability::None,
+    }
 }
 
 fn word<'a>(said: &'a HashMap<String, String>, name: &str) -> &'a str {

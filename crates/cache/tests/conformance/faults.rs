@@ -1,0 +1,199 @@
+//! Servers that are away, hang, crash or are not what was meant. A cache that cannot be asked is
+//! an error, never a miss, and at once where it is known to be away.
+
+mod memcached;
+mod redis;
+
+use crate::{bound, put, trial};
+use base::Kind;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, join_all};
+use libtest_mimic::Trial;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use testkit::program::Signal;
+use testkit::proxy::Proxy;
+use testkit::servers::{CACHES, Vendor};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use wharf_cache::{Cache, Entry};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for vendor in CACHES {
+        let mut add = |name: &str, body: BoxFuture<'static, ()>| {
+            trials.push(trial(format!("faults::{}::{name}", vendor.name), body));
+        };
+        add("a_server_that_is_away_fails_calls_at_once_and_heals", away(vendor).boxed());
+        add("a_server_that_hangs_holds_no_call_beyond_its_timeout", hangs(vendor).boxed());
+        add("a_cut_connection_is_made_anew", cut(vendor).boxed());
+        add("a_crash_of_the_server_loses_no_more_than_its_entries", crash(vendor).boxed());
+        add("calls_that_are_given_up_mix_up_no_answers", given_up(vendor).boxed());
+        add("what_is_made_while_the_server_is_away_is_made_once", made_once(vendor).boxed());
+        add("servers_that_are_not_what_was_meant_are_told_apart", wrong_servers(vendor).boxed());
+    }
+    trials.extend(memcached::trials());
+    trials.extend(redis::trials());
+    trials
+}
+
+/// A cache whose calls take a second at most.
+async fn impatient(vendor: &Vendor, address: SocketAddr) -> Arc<dyn Cache> {
+    let url = (vendor.url)(address);
+    bound(&format!("{{ url = '{url}', timeout = '1s' }}")).await.unwrap()
+}
+
+/// Waits until calls are answered again.
+async fn healed(cache: &Arc<dyn Cache>) {
+    let begun = Instant::now();
+    while let Err(error) = put(cache, "healed").await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not heal: {error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn away(vendor: &'static Vendor) {
+    let server = (vendor.start)();
+    let proxy = Proxy::start(server.address()).await;
+    let cache = impatient(vendor, proxy.address()).await;
+    put(&cache, "before").await.unwrap();
+    proxy.change(|weather| weather.refused = true);
+    proxy.cut();
+    for _ in 0..10 {
+        let error = cache.get("before").await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+        assert!(error.to_string().contains(&proxy.address().to_string()), "{error}");
+        cache.get_or_set("before").await.unwrap_err();
+    }
+    // By now it is known, and nobody waits for the server to say so again.
+    let begun = Instant::now();
+    for _ in 0..1000 {
+        put(&cache, "away").await.unwrap_err();
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    proxy.change(|weather| weather.refused = false);
+    healed(&cache).await;
+    assert!(cache.exists("before").await.unwrap());
+}
+
+async fn hangs(vendor: &'static Vendor) {
+    let server = (vendor.start)();
+    let cache = impatient(vendor, server.address()).await;
+    put(&cache, "before").await.unwrap();
+    server.signal(Signal::SIGSTOP);
+    let calls = (0..64).map(|number: u32| {
+        let cache = Arc::clone(&cache);
+        async move { put(&cache, &number.to_string()).await.unwrap_err().kind() }
+    });
+    let begun = Instant::now();
+    for kind in join_all(calls).await {
+        let told = matches!(kind, Kind::Timeout | Kind::Unavailable | Kind::Exhausted);
+        assert!(told, "{kind:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    server.signal(Signal::SIGCONT);
+    healed(&cache).await;
+    assert!(cache.exists("before").await.unwrap());
+}
+
+async fn cut(vendor: &'static Vendor) {
+    let server = (vendor.start)();
+    let proxy = Proxy::start(server.address()).await;
+    let cache = impatient(vendor, proxy.address()).await;
+    for _ in 0..20 {
+        healed(&cache).await;
+        proxy.cut();
+    }
+    healed(&cache).await;
+    // Reads change nothing, so one that met a broken connection is sent again.
+    for _ in 0..20 {
+        proxy.cut();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(cache.exists("healed").await.unwrap());
+    }
+}
+
+async fn crash(vendor: &'static Vendor) {
+    let mut server = (vendor.start)();
+    let cache = impatient(vendor, server.address()).await;
+    for round in 0..3 {
+        let key = format!("key {round}");
+        put(&cache, &key).await.unwrap();
+        server.crash();
+        assert!(cache.get(&key).await.is_err(), "what cannot be asked is no miss");
+        server = (vendor.again)(server);
+        healed(&cache).await;
+        let found = cache.get(&key).await.unwrap();
+        assert!(found.is_none_or(|value| value == "x"));
+    }
+}
+
+async fn given_up(vendor: &'static Vendor) {
+    let server = (vendor.start)();
+    let proxy = Proxy::start(server.address()).await;
+    let cache = impatient(vendor, proxy.address()).await;
+    for number in 0..20_u32 {
+        let key = number.to_string();
+        cache.set(&key, key.clone().into(), None).await.unwrap();
+    }
+    proxy.change(|weather| weather.delay = Duration::from_millis(5));
+    for round in 0..60_u32 {
+        let key = (round % 20).to_string();
+        let patience = Duration::from_millis(u64::from(round % 15));
+        let given_up = tokio::time::timeout(patience, cache.get(&key)).await;
+        drop(given_up);
+        let other = ((round + 7) % 20).to_string();
+        assert_eq!(cache.get(&other).await.unwrap().unwrap(), other);
+    }
+}
+
+async fn made_once(vendor: &'static Vendor) {
+    let server = (vendor.start)();
+    let cache = impatient(vendor, server.address()).await;
+    let Entry::Vacant(vacancy) = cache.get_or_set("key").await.unwrap() else { panic!("a miss") };
+    let waiting = (0..10).map(|_| {
+        let cache = Arc::clone(&cache);
+        async move { cache.get_or_set("key").await }
+    });
+    let fill = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        server.crash();
+        vacancy.fill("made".into(), None).await
+    };
+    let (waited, filled) = futures::join!(join_all(waiting), fill);
+    filled.unwrap_err();
+    for entry in waited {
+        assert!(matches!(entry.unwrap(), Entry::Occupied(value) if value == "made"));
+    }
+}
+
+async fn wrong_servers(vendor: &'static Vendor) {
+    // One that speaks HTTP.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let settings = format!("'{}'", (vendor.url)(address));
+    let http = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            drop(stream.read(&mut asked).await);
+            drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await);
+        }
+    };
+    let asked = async {
+        let error = bound(&settings).await.err().unwrap();
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+        assert!(
+            matches!(error.kind(), Kind::Invalid | Kind::Corrupt | Kind::Unavailable),
+            "{error:?}"
+        );
+    };
+    tokio::select! {
+        () = asked => {}
+        () = http => {}
+    }
+    // Nobody.
+    drop(listener);
+    let error = bound(&settings).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+}

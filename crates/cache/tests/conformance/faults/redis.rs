@@ -1,0 +1,98 @@
+//! What only Redis does: passwords, evictions, replicas, what others wrote.
+
+use crate::{bound, put, trial};
+use base::Kind;
+use bytes::Bytes;
+use libtest_mimic::Trial;
+use testkit::certificates::Certificates;
+use testkit::servers::redis_with;
+
+pub(super) fn trials() -> Vec<Trial> {
+    vec![
+        trial("faults::redis::a_server_that_evicts_takes_everything", evicts()),
+        trial("faults::redis::a_full_server_that_does_not_evict_is_told", full()),
+        trial("faults::redis::a_wrong_password_is_told_without_it", wrong_password()),
+        trial("faults::redis::certificates_are_checked", tls()),
+        trial("faults::redis::a_replica_is_refused_with_what_to_do", replica()),
+    ]
+}
+
+async fn evicts() {
+    let server = redis_with(&["--maxmemory", "8mb", "--maxmemory-policy", "allkeys-lru"]);
+    let cache = bound(&format!("'{}'", server.url())).await.unwrap();
+    let value = Bytes::from(vec![7; 64 << 10]);
+    for number in 0..400 {
+        cache.set(&number.to_string(), value.clone(), None).await.unwrap();
+    }
+    let mut found = 0;
+    for number in 0..400 {
+        if let Some(kept) = cache.get(&number.to_string()).await.unwrap() {
+            assert!(kept == value);
+            found += 1;
+        }
+    }
+    assert!((1..200).contains(&found), "{found} are left");
+}
+
+async fn full() {
+    let server = redis_with(&["--maxmemory", "3mb", "--maxmemory-policy", "noeviction"]);
+    let cache = bound(&format!("'{}'", server.url())).await.unwrap();
+    let value = Bytes::from(vec![7; 1 << 20]);
+    let mut refused = None;
+    for number in 0..8 {
+        if let Err(error) = cache.set(&format!("big {number}"), value.clone(), None).await {
+            refused = Some(error);
+        }
+    }
+    assert_eq!(refused.unwrap().kind(), Kind::Exhausted);
+}
+
+async fn wrong_password() {
+    let server = redis_with(&["--requirepass", "open sesame"]);
+    let address = server.address();
+    for url in [format!("redis://:hunter2@{address}"), format!("tiered:redis://:hunter2@{address}")]
+    {
+        let error = bound(&format!("'{url}'")).await.err().unwrap();
+        assert_eq!(error.kind(), Kind::Denied, "{error}");
+        let words = error.to_string();
+        assert!(words.contains(&address.to_string()) && !words.contains("hunter2"), "{words}");
+    }
+    let cache = bound(&format!("'redis://:open%20sesame@{address}'")).await.unwrap();
+    put(&cache, "key").await.unwrap();
+}
+
+async fn tls() {
+    let plain = redis_with(&[]);
+    let error = bound(&format!("'rediss://{}'", plain.address())).await.err().unwrap();
+    assert!(error.to_string().contains(&plain.address().to_string()), "{error}");
+
+    let files = Certificates::new();
+    let path = |path: &std::path::Path| path.display().to_string();
+    let (server, key, ca) = (path(&files.server), path(&files.server_key), path(&files.ca));
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port().to_string()
+    };
+    let arguments = [
+        ["--tls-port", &port],
+        ["--tls-cert-file", &server],
+        ["--tls-key-file", &key],
+        ["--tls-ca-cert-file", &ca],
+        ["--tls-auth-clients", "no"],
+    ];
+    let _server = redis_with(&arguments.concat());
+    let url = format!("rediss://127.0.0.1:{port}");
+    let error = bound(&format!("'{url}'")).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    let cache = bound(&format!("{{ url = '{url}', ca = '{ca}' }}")).await.unwrap();
+    put(&cache, "key").await.unwrap();
+}
+
+async fn replica() {
+    let master = redis_with(&[]);
+    let port = master.address().port().to_string();
+    let replica = redis_with(&["--replicaof", "127.0.0.1", &port]);
+    let error = bound(&format!("'{}'", replica.url())).await.err().unwrap();
+    assert!(error.to_string().contains("read-only replica"), "{error}");
+    assert!(error.hint().unwrap().contains("master"), "{error}");
+}
