@@ -120,7 +120,9 @@ impl Cache for Front {
             return Ok(Look::Occupied(value));
         }
         let claim = match self.0.flights.join(key)? {
-            Joined::Waits(place) => return Ok(Look::Busy(Waiting::new(place, Arc::clone(&self.0)))),
+            Joined::Waits(place) => {
+                return Ok(Look::Busy(Waiting::new(place, Arc::clone(&self.0))));
+            }
             Joined::Leads(claim) => claim,
         };
         // Whoever had the vacancy before may have filled it between the look and the claim.

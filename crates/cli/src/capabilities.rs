@@ -7,6 +7,7 @@ use engine::{Capability as _, Plugin, plugin};
 use futures::FutureExt as _;
 use http::host::Http;
 use keyvalue::host::KeyValue;
+use keyvalue::host::cache::Caches;
 use std::sync::Arc;
 use telemetry::host::Logging;
 
@@ -14,6 +15,7 @@ use telemetry::host::Logging;
 pub(crate) const PLUGINS: &[Plugin] = &[
     plugin::<Http>(),
     plugin::<KeyValue>(),
+    plugin::<Caches>(),
     plugin::<config::host::Config>(),
     plugin::<Logging>(),
 ];
@@ -31,6 +33,16 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
         },
     },
     deployment::Capability {
+        name: Caches::NAME,
+        about: "Caches. A component uses the first that it may open: the interface has no names.",
+        grant: "cache",
+        default_url: Some("memory:"),
+        choose: |settings| {
+            let (name, opening) = choose(cache::BACKENDS, settings)?;
+            Ok((name, ToOpen::Cache(opening)))
+        },
+    },
+    deployment::Capability {
         name: config::host::Config::NAME,
         about: "Where configuration comes from, besides the component's own `config`.",
         grant: "config-from",
@@ -43,20 +55,33 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
 ];
 
 /// The capabilities whose promises `wharf conformance` tries.
-pub(crate) const CONFORMANCE: &[Conformance] = &[Conformance {
-    name: KeyValue::NAME,
-    run: |line, folder| {
-        let what = (keyvalue::BACKENDS, keyvalue::promises::PROMISES);
-        let describe = |store: &dyn keyvalue::Store| store.offer().backend.to_string();
-        let destroy =
-            |store: Arc<dyn keyvalue::Store>| async move { store.destroy().await }.boxed();
-        conformance::run(KeyValue::NAME, what, line, folder, (describe, destroy)).boxed()
+pub(crate) const CONFORMANCE: &[Conformance] = &[
+    Conformance {
+        name: KeyValue::NAME,
+        run: |line, folder| {
+            let what = (keyvalue::BACKENDS, keyvalue::promises::PROMISES);
+            let describe = |store: &dyn keyvalue::Store| store.offer().backend.to_string();
+            let destroy =
+                |store: Arc<dyn keyvalue::Store>| async move { store.destroy().await }.boxed();
+            conformance::run(KeyValue::NAME, what, line, folder, (describe, destroy)).boxed()
+        },
     },
-}];
+    Conformance {
+        name: Caches::NAME,
+        run: |line, folder| {
+            let what = (cache::BACKENDS, cache::promises::PROMISES);
+            let describe = |cache: &dyn cache::Cache| cache.offer().backend.to_string();
+            let destroy =
+                |cache: Arc<dyn cache::Cache>| async move { cache.destroy().await }.boxed();
+            conformance::run(Caches::NAME, what, line, folder, (describe, destroy)).boxed()
+        },
+    },
+];
 
 /// A binding's settings, read and not yet acted on.
 pub(crate) enum ToOpen {
     KeyValue(Opening<dyn keyvalue::Store>),
+    Cache(Opening<dyn cache::Cache>),
     Config(Opening<dyn config::Source>),
 }
 
@@ -64,6 +89,7 @@ pub(crate) enum ToOpen {
 #[derive(Clone)]
 pub(crate) enum Opened {
     KeyValue(Arc<dyn keyvalue::Store>),
+    Cache(Arc<dyn cache::Cache>),
     Config(Arc<dyn config::Source>),
 }
 
@@ -72,14 +98,18 @@ impl ToOpen {
     pub(crate) async fn open(self, place: Place) -> Result<Opened> {
         Ok(match self {
             Self::KeyValue(opening) => Opened::KeyValue(opening(place).await?),
+            Self::Cache(opening) => Opened::Cache(opening(place).await?),
             Self::Config(opening) => Opened::Config(opening(place).await?),
         })
     }
 }
 
-/// Whether an interface is of one of the packages that the capability serves.
+/// Whether an interface asks for what the bindings of a capability hold.
 pub(crate) fn is_of(capability: &str, interface: &str) -> bool {
-    let package = |name: &str| name.split_once('/').map(|(package, _)| package.to_owned());
-    let mut served = PLUGINS.iter().filter(|plugin| plugin.name == capability);
-    served.any(|plugin| plugin.served.iter().any(|id| package(id) == package(interface)))
+    // Stores and caches both take and give these: who imports them imports one of the others.
+    if keyvalue::host::VALUES.contains(&interface) {
+        return false;
+    }
+    let mut plugins = PLUGINS.iter().filter(|plugin| plugin.name == capability);
+    plugins.any(|plugin| engine::unserved(interface, plugin.served).is_none())
 }

@@ -77,6 +77,9 @@ fn offer(open: &Open) -> Vec<(String, String)> {
         Opened::KeyValue(store) => {
             store.offer().rows().into_iter().map(|(word, level)| (word.to_owned(), level)).collect()
         }
+        Opened::Cache(cache) => {
+            cache.offer().rows().into_iter().map(|(word, level)| (word.to_owned(), level)).collect()
+        }
         Opened::Config(_) => Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use crate::capabilities;
 use crate::console;
 use crate::exit::Failure;
 use base::{Error, Result};
-use engine::{Cache, Engines, Guest, Kind, Loading, Settings, Setup, Source};
+use engine::{Cache, Engines, Guest, Kind, Loading, Settings, Setup, Source, Tasks};
 use http::client::Network;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub(crate) struct Program {
     engines: Engines,
     cache: Option<Cache>,
     network: Arc<Network>,
+    tasks: Tasks,
 }
 
 /// Connections that all components together have open to others.
@@ -37,7 +38,8 @@ impl Program {
             }),
         };
         let network = Arc::new(Network::new(CONNECTIONS));
-        Ok(Self { engines: Engines::new(Settings::default()), cache, network })
+        let engines = Engines::new(Settings::default());
+        Ok(Self { engines, cache, network, tasks: Tasks::new() })
     }
 
     /// Compiles and links a component, and says so where it takes long.
@@ -61,6 +63,11 @@ impl Program {
     /// What HTTP out of all components shares.
     pub(crate) fn network(&self) -> &Arc<Network> {
         &self.network
+    }
+
+    /// What components began and nobody waits for, a write to a cache for example.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     pub(crate) fn engines(&self) -> &Engines {

@@ -109,6 +109,8 @@ impl Reload {
         };
         let old = self.old.drain(grace);
         let (triggers, server, old) = futures::join!(triggers, server, old);
+        // What calls began without waiting for it; nobody is left to ask for more.
+        self.program.tasks().drain(Duration::from_secs(1)).await;
         triggers + server + old
     }
 }

@@ -18,6 +18,9 @@ use wasmtime::component::{Func, Instance, Val, types::ComponentItem};
 /// Memory of a program that a person runs by hand: as much as 32 bits can name.
 const MEMORY: u64 = 4 << 30;
 
+/// How long what the guest began, and did not wait for, may go on after it.
+const LEFT: Duration = Duration::from_secs(5);
+
 /// Runs the guest and ends with its code.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let deployment = Deployment { path: args.file.clone(), bindings: None };
@@ -36,10 +39,13 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
             return Err(Failure::new(Exit::Bug, "error: nothing was loaded"));
         };
         let guest = Arc::clone(&loaded.guest);
-        match &args.invoke {
+        let ended = match &args.invoke {
             Some(call) => invoke(&guest, call, args.timeout).await,
             None => command(guest, args.timeout).await,
-        }
+        };
+        // What it began without waiting for it.
+        program.tasks().drain(LEFT).await;
+        ended
     })
 }
 

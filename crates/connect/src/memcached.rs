@@ -42,8 +42,7 @@ impl Memcached {
         if settings.connections == 0 {
             return Err(Error::invalid("there is at least one connection"));
         }
-        let gate =
-            Gate::new(format!("memcached {address}"), settings.timeout, settings.in_flight);
+        let gate = Gate::new(format!("memcached {address}"), settings.timeout, settings.in_flight);
         let permits = Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS));
         let address = format!("tcp://{address}");
         Ok(Self { gate, address, permits, idle: Mutex::default() })

@@ -31,11 +31,13 @@ struct State {
     state: Box<dyn Any + Send>,
 }
 
-/// What is known of the request that an instance serves, for logs and traces.
+/// What is known of the request that an instance serves.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The id that the access log and the answer carry.
     pub id: Option<Arc<str>>,
+    /// Until when what was begun for it may go on. Set by [`Ctx::begin`].
+    pub deadline: Option<Deadline>,
 }
 
 impl Ctx {
@@ -48,8 +50,8 @@ impl Ctx {
             calls: guest.calls().clone(),
             wasi,
             limiter: Limiter::new(limits, guest.engine().budget()),
+            request: Request { id: None, deadline: Some(deadline.clone()) },
             deadline,
-            request: Request::default(),
             guest,
             states: Vec::new(),
         }
@@ -70,7 +72,7 @@ impl Ctx {
     /// State that belongs to a request (a snapshot of the configuration) is made anew.
     pub fn begin(&mut self, request: Request, deadline: Deadline) {
         self.wasi.serve(&request);
-        self.request = request;
+        self.request = Request { deadline: Some(deadline.clone()), ..request };
         self.deadline = deadline;
         self.states.retain(|state| !state.per_request);
     }

@@ -32,6 +32,13 @@ impl Deadline {
         *START + Duration::from_nanos(self.0.load(Relaxed))
     }
 
+    /// Waits until it has passed, however often it is put off.
+    pub async fn passed(&self) {
+        while !self.has_passed() {
+            tokio::time::sleep_until(self.instant().into()).await;
+        }
+    }
+
     /// Whether it has passed.
     pub fn has_passed(&self) -> bool {
         Instant::now() >= self.instant()

@@ -66,7 +66,7 @@ impl Shared {
         let https = peer.is_https(request.headers());
         peer.mark(request.headers_mut(), &host);
         let request = request.map(|body| Incoming::new(body, limit));
-        let of = engine::Request { id: Some(Arc::clone(id)) };
+        let of = engine::Request { id: Some(Arc::clone(id)), deadline: None };
         match handler.handle(request, of, https, &self.tasks).await {
             Ok(response) => Ok(response.map(|answer| Outgoing::guest(answer, &peer.bodies))),
             Err(refused) => Err(Failure::refused(&refused, handler.guest().name(), id)),

@@ -1,13 +1,16 @@
-//! Key-value interfaces in front of [`Store`]: every served draft on the same operations.
+//! Key-value interfaces in front of [`Store`]: every served draft on the same operations. `cache.rs`
+//! is the one interface of that package that stands in front of another contract.
 
 mod cas;
 mod cursors;
 mod held;
 mod labels;
 mod operations;
+mod pending;
 mod uses;
 mod values;
 
+pub mod cache;
 pub mod draft;
 pub mod draft2;
 pub mod old;
@@ -24,8 +27,13 @@ use std::sync::Arc;
 use wasmtime::component::Linker;
 
 pub use cas::Cas;
+pub use pending::Pending;
 pub use uses::{How, Use, needs, uses};
 pub use values::{IncomingValue, OutgoingValue, Trace};
+
+/// The interfaces that hold nothing: values and errors, which stores and caches have in common.
+pub const VALUES: &[&str] =
+    &["wasi:keyvalue/types@0.2.0-draft", "wasi:keyvalue/wasi-keyvalue-error@0.2.0-draft"];
 
 /// Key-value stores, as components see them.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 #[macro_export]
 macro_rules! foreach_guest {
     ($each:ident) => {
+        $each!(cache_p2);
         $each!(command_p1);
         $each!(command_p2);
         $each!(command_p3);

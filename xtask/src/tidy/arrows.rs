@@ -9,6 +9,9 @@ use toml::Table;
 const CAPABILITIES: [&str; 9] =
     ["blobstore", "cache", "config", "http", "keyvalue", "lock", "messaging", "sql", "telemetry"];
 
+/// Capabilities whose interfaces share a package, and so its values: the first binds both.
+const SHARED: [(&str, &str); 1] = [("keyvalue", "cache")];
+
 /// What each crate but the capabilities may use of ours, and whether it may use Wasmtime.
 const OTHERS: [(&str, &[&str], bool); 8] = [
     ("base", &[], false),
@@ -66,8 +69,12 @@ fn of_crate(name: &str, manifest: &Table, ours: &[String]) -> Vec<String> {
         if dependency == FOR_TESTS && name != FOR_TESTS {
             wrong(format!("{FOR_TESTS} is for tests alone"));
         } else if capability {
+            let shared = SHARED.contains(&(name, dependency.as_str()));
             let allowed = ["base", "connect", "engine"].contains(&dependency.as_str());
-            if ours && !allowed {
+            if shared && !optional {
+                wrong(format!("{dependency} comes with the feature \"host\" alone"));
+            }
+            if ours && !allowed && !shared {
                 wrong(format!("a capability does not use {dependency}"));
             }
             if wasmtime && !optional {
@@ -113,6 +120,13 @@ mod tests {
         assert!(found("keyvalue", optional).is_empty());
         assert!(found("engine", "base.workspace = true\nwasmtime.workspace = true").is_empty());
         assert!(found("cli", "keyvalue.workspace = true\nengine.workspace = true").is_empty());
+    }
+
+    #[test]
+    fn an_interface_may_stand_in_front_of_another_contract_of_its_package() {
+        assert!(found("keyvalue", "cache = { workspace = true, optional = true }").is_empty());
+        assert_eq!(found("keyvalue", "cache.workspace = true").len(), 1);
+        assert_eq!(found("cache", "keyvalue = { workspace = true, optional = true }").len(), 1);
     }
 
     #[test]

@@ -61,7 +61,9 @@ impl Tiered {
             ("", Some(behind)) => behind.clone(),
             ("", None) => return Err("`behind` says what stands behind the memory".to_owned()),
             (url, None) => toml::Value::String(url.to_owned()),
-            (_, Some(_)) => return Err("it is either `tiered:URL` or `behind`, not both".to_owned()),
+            (_, Some(_)) => {
+                return Err("it is either `tiered:URL` or `behind`, not both".to_owned());
+            }
         };
         let text = toml::Table::from_iter([("behind".to_owned(), settings)]).to_string();
         let wrong = |error: &dyn std::fmt::Display| format!("`behind`: {error}");

@@ -18,8 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 async fn tiers(place: &Place, ttl: &str) -> Arc<dyn Cache> {
     let redis = testkit::servers::url("redis").unwrap();
-    let settings =
-        format!("{{ url = 'tiered:', behind = {{ url = '{redis}' }}, ttl = '{ttl}' }}");
+    let settings = format!("{{ url = 'tiered:', behind = {{ url = '{redis}' }}, ttl = '{ttl}' }}");
     bound_at(&settings, place.clone()).await.unwrap()
 }
 

@@ -66,8 +66,13 @@ pub(super) async fn open(
 
 /// What the file requires of a binding, against what its backend offers.
 fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
-    let Opened::KeyValue(store) = opened else { return Ok(()) };
     let (needs, lowest) = (&binding.needs, Levels::LOWEST);
+    let has = match opened {
+        Opened::KeyValue(store) => store.offer().levels,
+        // Of all that can be asked for, a cache has nothing but times to live.
+        Opened::Cache(cache) => Levels { ttl: cache.offer().ttl, ..lowest },
+        Opened::Config(_) => return Ok(()),
+    };
     let needs = Levels {
         durability: needs.durability.unwrap_or(lowest.durability),
         atomicity: needs.atomicity.unwrap_or(lowest.atomicity),
@@ -77,7 +82,7 @@ fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
         fence: needs.fence.unwrap_or(lowest.fence),
         consistency: needs.consistency.unwrap_or(lowest.consistency),
     };
-    let gaps = store.offer().levels.gaps(&needs);
+    let gaps = has.gaps(&needs);
     if gaps.is_empty() {
         return Ok(());
     }
@@ -95,7 +100,7 @@ pub(super) fn unmet(
     let stores = || {
         open.iter().filter_map(|open| match &open.opened {
             Opened::KeyValue(store) => Some((&open.of, store)),
-            Opened::Config(_) => None,
+            Opened::Cache(_) | Opened::Config(_) => None,
         })
     };
     for component in &app.components {

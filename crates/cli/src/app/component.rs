@@ -13,6 +13,7 @@ use http::hooks::Hooks;
 use http::host::Http;
 use http::incoming::{Handler, Reuse};
 use keyvalue::host::KeyValue;
+use keyvalue::host::cache::{Caches, Granted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use telemetry::host::Logging;
@@ -47,7 +48,7 @@ pub(super) fn load(
     let logger = logger(&component.name, &limits, filter);
     let setup = Setup {
         name: component.name.as_str().into(),
-        grants: grants(component, open, &logger, &limits, program.network()),
+        grants: grants(component, open, &logger, &limits, program),
         wasi: wasi(component, &logger, purpose),
         winch: component.engine == deployment::Engine::Winch,
         limits,
@@ -96,7 +97,7 @@ fn grants(
     open: &[Open],
     logger: &Logger,
     limits: &Limits,
-    network: &Arc<Network>,
+    program: &Program,
 ) -> Grants {
     let granted = component.granted(<KeyValue as engine::Capability>::NAME);
     let (mut stores, mut others, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -106,19 +107,30 @@ fn grants(
                 stores.push((of.name.clone(), Arc::clone(store)));
             }
             Opened::KeyValue(_) => others.push(of.name.clone()),
+            Opened::Cache(_) => {}
             Opened::Config(source) => drop(sources.insert(of.name.as_str(), source)),
         }
     }
     let mut grants = Grants::default();
     grants.grant::<KeyValue>(Arc::new(Bound::new(stores, others)));
+    grants.grant::<Caches>(Arc::new(Granted::new(cache(component, open), program.tasks().clone())));
     let from = component.granted(<Config as engine::Capability>::NAME).iter();
     let from = from.filter_map(|name| Some(Arc::clone(sources.get(name.as_str())?))).collect();
     let inline = component.config.iter().map(|(key, text)| (key.clone(), text.reveal().to_owned()));
     grants.grant::<Config>(Arc::new(config::Layers::new(inline.collect(), from)));
     grants.grant::<Logging>(Arc::new(logger.clone()));
     let egress = Egress::new(component.egress.iter().cloned());
-    grants.grant::<Http>(Arc::new(hooks(network, egress, limits)));
+    grants.grant::<Http>(Arc::new(hooks(program.network(), egress, limits)));
     grants
+}
+
+/// The cache that a component imports: the first of those that it may open.
+fn cache(component: &Component, open: &[Open]) -> Option<Arc<dyn cache::Cache>> {
+    let name = component.granted(<Caches as engine::Capability>::NAME).first()?;
+    open.iter().find_map(|open| match &open.opened {
+        Opened::Cache(cache) if open.of.name == *name => Some(Arc::clone(cache)),
+        _ => None,
+    })
 }
 
 fn wasi(component: &Component, logger: &Logger, purpose: Purpose) -> WasiSetup {

@@ -14,6 +14,7 @@ mod bad_clients;
 mod bad_files;
 mod bad_requests;
 mod cache;
+mod compile_cache;
 mod config;
 mod conformance;
 mod echo;
@@ -42,6 +43,7 @@ mod watch;
 /// Every guest has a test here, or this does not compile.
 mod guests {
     use super::bad_files::{exports_nothing, imports_unknown};
+    use super::cache::cache_p2;
     use super::config::config_reader;
     use super::echo::{http_echo_p2, http_echo_p3};
     use super::hello::{hello_c, hello_js, hello_p2, hello_p3, hello_python, imports_everything};

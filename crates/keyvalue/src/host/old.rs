@@ -8,7 +8,7 @@ use bindings::wasi::keyvalue::{
     atomic, eventual, eventual_batch, types, wasi_keyvalue_error as error,
 };
 use bytes::Bytes;
-use engine::{Failure, Has, View, Wanted};
+use engine::{Capability, Failure, Has, View, Wanted};
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
@@ -18,6 +18,9 @@ pub(crate) mod bindings {
         path: "wit/draft-old",
         world: "wasi:keyvalue/keyvalue-handle-watch",
         imports: {
+            // It fills a vacancy of a cache, where the value comes from one.
+            "wasi:keyvalue/types.[method]outgoing-value.outgoing-value-write-body-sync":
+                async | trappable,
             "wasi:keyvalue/types": trappable,
             "wasi:keyvalue/wasi-keyvalue-error": trappable,
             default: async | trappable,
@@ -34,7 +37,7 @@ pub(crate) mod bindings {
 }
 
 /// What the generated functions return: the draft's errors are resources, made here by hand.
-type Answer<T> = wasmtime::Result<std::result::Result<T, Resource<Trace>>>;
+pub(super) type Answer<T> = wasmtime::Result<std::result::Result<T, Resource<Trace>>>;
 
 /// Adds the draft to the linker of a host of your own.
 ///
@@ -69,8 +72,8 @@ pub(super) fn link<T: Send + 'static>(
     })
 }
 
-fn answer<T>(
-    host: &mut View<'_, KeyValue>,
+pub(super) fn answer<C: Capability, T>(
+    host: &mut View<'_, C>,
     outcome: std::result::Result<T, impl Into<Failure>>,
 ) -> Answer<T> {
     match outcome.map_err(Into::into) {
@@ -126,12 +129,16 @@ impl types::HostOutgoingValue for View<'_, KeyValue> {
         answer(self, stream)
     }
 
-    fn outgoing_value_write_body_sync(
+    async fn outgoing_value_write_body_sync(
         &mut self,
         value: Resource<OutgoingValue>,
         body: Vec<u8>,
     ) -> Answer<()> {
-        let written = self.table.get(&value)?.write(body, &self.state.held);
+        let written = match self.table.get(&value)?.write(body, &self.state.held) {
+            Ok(Some(filled)) => filled.await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
         answer(self, written)
     }
 

@@ -1,5 +1,6 @@
 //! Each draft, asked as a guest would ask it.
 
+mod caching;
 mod draft;
 mod draft2;
 mod old;

@@ -1,9 +1,10 @@
 //! What is linked, and for whom.
 
 use super::{load, memory};
-use engine::{Capability as _, Ctx, Imports, Kind, Limits};
+use engine::{Capability, Ctx, Imports, Kind, Limits};
 use wasmtime::component::{Component, Linker};
 use wharf_keyvalue::host::KeyValue;
+use wharf_keyvalue::host::cache::Caches;
 
 /// The label of interfaces that are imported under one.
 const LABEL: &str = "sessions";
@@ -27,27 +28,33 @@ fn importing(id: &str, label: bool) -> Vec<u8> {
     component
 }
 
-/// Whether `link` adds something for a component that imports `id`, be it under a label.
-fn is_linked(id: &str, label: bool) -> bool {
+/// Whether `link` of a capability adds something for a component that imports `id`, be it under a
+/// label.
+fn is_linked<C: Capability>(id: &str, label: bool) -> bool {
     let engine = super::ENGINES.pick(Kind::Concurrent, 512 << 10).unwrap();
     let component = Component::new(engine.wasmtime(), importing(id, label)).unwrap();
     let imports = Imports::of(&component);
     assert_eq!(imports.wants(id), !label);
     assert_eq!(imports.labels(id).any(|name| name.name == LABEL), label);
     let mut linker: Linker<Ctx> = Linker::new(engine.wasmtime());
-    KeyValue::link(&mut linker, &imports).unwrap();
+    C::link(&mut linker, &imports).unwrap();
     linker.instantiate_pre(&component).unwrap();
     // Whatever was added cannot be added again.
-    KeyValue::link(&mut linker, &imports).is_err()
+    C::link(&mut linker, &imports).is_err()
 }
 
 #[test]
 fn what_is_said_to_be_served_is_linked_and_nothing_else() {
-    for id in KeyValue::SERVED {
-        assert!(is_linked(id, false), "`{id}` is in the list, but `link` does not add it");
+    every_id_is_linked_that_is_listed::<KeyValue>();
+    every_id_is_linked_that_is_listed::<Caches>();
+}
+
+fn every_id_is_linked_that_is_listed<C: Capability>() {
+    for id in C::SERVED {
+        assert!(is_linked::<C>(id, false), "`{id}` is in the list, but `link` does not add it");
     }
-    for id in KeyValue::LABELLED {
-        assert!(KeyValue::SERVED.contains(id), "`{id}` is in one list alone");
+    for id in C::LABELLED {
+        assert!(C::SERVED.contains(id), "`{id}` is in one list alone");
     }
     for package in ["wasi:keyvalue", "wasi:config", "wasmcloud:keyvalue"] {
         for interface in
@@ -57,10 +64,10 @@ fn what_is_said_to_be_served_is_linked_and_nothing_else() {
                 ["@0.2.0-draft", "@0.2.0-draft2", "@0.2.0-draft3", "@0.2.0", "@0.1.0", ""]
             {
                 let id = format!("{package}/{interface}{version}");
-                let listed = KeyValue::SERVED.contains(&id.as_str());
-                assert_eq!(is_linked(&id, false), listed, "`{id}`");
-                let listed = KeyValue::LABELLED.contains(&id.as_str());
-                assert_eq!(is_linked(&id, true), listed, "`{LABEL}: {id}`");
+                let listed = C::SERVED.contains(&id.as_str());
+                assert_eq!(is_linked::<C>(&id, false), listed, "`{id}`");
+                let listed = C::LABELLED.contains(&id.as_str());
+                assert_eq!(is_linked::<C>(&id, true), listed, "`{LABEL}: {id}`");
             }
         }
     }
@@ -72,6 +79,8 @@ async fn interfaces_of_both_meanings_of_one_version_are_linked_beside_each_other
     let mut linker: Linker<Ctx> = Linker::new(engine.wasmtime());
     wharf_keyvalue::host::add_to_linker(&mut linker, Ctx::view::<KeyValue>).unwrap();
     wharf_keyvalue::host::wasmcloud::add_to_linker(&mut linker, Ctx::view::<KeyValue>).unwrap();
+    // What caches take and give is linked with that.
+    wharf_keyvalue::host::cache::add_to_linker(&mut linker, Ctx::view::<Caches>).unwrap();
     let store = memory("link").await;
     for guest in ["kv-watch-draft", "kv-watch-draft2", "kv-watch-old", "kv-watch-wasmcloud"] {
         load(guest, &store, Limits::default()).unwrap();

@@ -113,12 +113,12 @@ async fn both_versions_log_with_component_request_and_context() {
         let guest = Guest::load(setup, loading).unwrap();
         let deadline = Deadline::after(Duration::from_secs(60));
         let mut store = guest.store(deadline.clone());
-        store.data_mut().begin(Request { id: Some("r1".into()) }, deadline.clone());
+        store.data_mut().begin(Request { id: Some("r1".into()), deadline: None }, deadline.clone());
         let instance = guest.pre().instantiate_async(&mut store).await.unwrap();
         for level in ["trace", "debug", "info", "warn"] {
             log(&mut store, instance, level, ["db", "slow"]).await;
         }
-        store.data_mut().begin(Request { id: Some("r2".into()) }, deadline);
+        store.data_mut().begin(Request { id: Some("r2".into()), deadline: None }, deadline);
         log(&mut store, instance, "error", ["", "wrong"]).await;
         log(&mut store, instance, "critical", ["db", "down"]).await;
         let expected = [

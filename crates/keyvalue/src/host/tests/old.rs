@@ -29,10 +29,10 @@ fn empty(instance: &mut Instance) -> Resource<OutgoingValue> {
     instance.host().new_outgoing_value().unwrap()
 }
 
-fn outgoing(instance: &mut Instance, body: &str) -> Resource<OutgoingValue> {
+async fn outgoing(instance: &mut Instance, body: &str) -> Resource<OutgoingValue> {
     let value = empty(instance);
     let body = body.as_bytes().to_vec();
-    instance.host().outgoing_value_write_body_sync(lend(&value), body).unwrap().unwrap();
+    instance.host().outgoing_value_write_body_sync(lend(&value), body).await.unwrap().unwrap();
     value
 }
 
@@ -57,7 +57,7 @@ async fn get(instance: &mut Instance, bucket: &Resource<Bucket>) -> Resource<Inc
 async fn a_body_goes_in_and_out_as_a_whole() {
     let mut instance = Instance::new();
     let bucket = open(&mut instance);
-    let value = outgoing(&mut instance, "hello");
+    let value = outgoing(&mut instance, "hello").await;
     // The value is lent, so it can be stored again.
     for _ in 0..2 {
         set(&mut instance, &bucket, &value).await.unwrap().unwrap();
@@ -107,7 +107,7 @@ async fn a_value_has_one_body_and_is_not_stored_without() {
     let _stream = streamed(&mut instance, &value);
     let again = instance.host().outgoing_value_write_body_async(lend(&value));
     assert!(trace(&mut instance, again).contains("has a body already"));
-    let again = instance.host().outgoing_value_write_body_sync(lend(&value), Vec::new());
+    let again = instance.host().outgoing_value_write_body_sync(lend(&value), Vec::new()).await;
     assert!(trace(&mut instance, again).contains("has a body already"));
     // A stream to which nothing was written is an empty value.
     set(&mut instance, &bucket, &value).await.unwrap().unwrap();
@@ -139,7 +139,7 @@ async fn a_stream_takes_as_much_as_the_largest_value() {
 async fn handles_to_values_hold_no_more_than_their_instance_may_have_the_host_keep() {
     let mut instance = Instance::with_memory(1000);
     let bucket = open(&mut instance);
-    let value = outgoing(&mut instance, &"x".repeat(400));
+    let value = outgoing(&mut instance, &"x".repeat(400)).await;
     set(&mut instance, &bucket, &value).await.unwrap().unwrap();
     let read = get(&mut instance, &bucket).await;
     let more = instance.host().get(lend(&bucket), "k".to_owned()).await;
@@ -165,7 +165,7 @@ async fn handles_to_values_hold_no_more_than_their_instance_may_have_the_host_ke
 async fn many_keys_are_answered_in_their_places() {
     let mut instance = Instance::new();
     let bucket = open(&mut instance);
-    let (one, two) = (outgoing(&mut instance, "1"), outgoing(&mut instance, "2"));
+    let (one, two) = (outgoing(&mut instance, "1").await, outgoing(&mut instance, "2").await);
     let entries = [("a", &one), ("b", &two), ("c", &one)];
     let entries = entries.map(|(key, value)| (key.to_owned(), lend(value))).into();
     instance.host().set_many(lend(&bucket), entries).await.unwrap().unwrap();
