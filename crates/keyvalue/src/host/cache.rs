@@ -5,7 +5,7 @@
 //! errors are those of `types`, and a component imports these once.
 
 use super::held::Held;
-use super::old::{Answer, answer};
+use super::old::answer;
 use super::operations::Result;
 use super::pending::{Pending, Unwatched};
 use super::values::Filling;
@@ -27,6 +27,7 @@ pub(crate) mod bindings {
         inline: "package wharf:caching; world caching { import wasi:keyvalue/cache@0.2.0-draft; }",
         path: "wit/draft-old",
         imports: { default: trappable },
+        require_store_data_send: true,
         with: {
             "wasi:io": wasmtime_wasi_io::bindings::wasi::io,
             "wasi:keyvalue/types": crate::host::old::bindings::wasi::keyvalue::types,
