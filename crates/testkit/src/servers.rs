@@ -52,8 +52,8 @@ pub const CACHES: &[Vendor] = &[memcached::VENDOR, redis::VENDOR];
 /// If it cannot be started: with the command that installs it.
 pub fn url(backend: &str) -> Option<String> {
     if backend == "tiered" {
-        // It needs no server of its own: Redis stands behind it.
-        return Some(format!("tiered:{}", url("redis")?));
+        // Redis stands behind it: in another database, for both give their bindings the same names.
+        return Some(format!("tiered:{}/1", url("redis")?));
     }
     let vendor = VENDORS.iter().chain(CACHES).find(|vendor| vendor.name == backend)?;
     Some((vendor.url)((vendor.shared)().address()))

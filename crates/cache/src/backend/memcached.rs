@@ -29,7 +29,7 @@ const RELATIVE: u64 = 30 * 24 * 3600;
 /// Names longer than this are hashed: the server takes 250 bytes.
 const LONGEST_NAME: usize = 200;
 
-/// `memcached:` — entries in memcached, 1.4.31 or newer.
+/// `memcached:` — entries in memcached, by its text protocol: without TLS, over IPv4.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Memcached {

@@ -54,7 +54,8 @@ pub(crate) mod cache_p2 {
 fn on_each(test: impl Fn(&Served)) {
     let (redis, memcached) =
         (testkit::servers::redis_with(&[]), testkit::servers::memcached_with(&[]));
-    let tiered = format!("{{ url = \"tiered:\", behind = \"{}\" }}", redis.url());
+    // In a database of its own: the binding is called the same.
+    let tiered = format!("{{ url = \"tiered:\", behind = \"{}/1\" }}", redis.url());
     let (redis_url, memcached_url) =
         (format!("\"{}\"", redis.url()), format!("\"{}\"", memcached.url()));
     for backend in ["\"memory:\"", &redis_url, &memcached_url, &tiered] {

@@ -20,10 +20,10 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 async fn small() {
-    let server = memcached_with(&["-I", "64k"]);
+    let server = memcached_with(&["-I", "512k"]);
     let cache = bound(&format!("'{}'", server.url())).await.unwrap();
     let most = cache.offer().max_value;
-    assert!((16 << 10..64 << 10).contains(&most), "{most}");
+    assert!((256 << 10..512 << 10).contains(&most), "{most}");
     let value = Bytes::from(vec![7; most]);
     cache.set("key", value.clone(), None).await.unwrap();
     assert!(cache.get("key").await.unwrap().unwrap() == value);
