@@ -130,7 +130,7 @@ impl Instance {
         self.values().trace(error).unwrap()
     }
 
-    async fn cached(&self, key: &str) -> Option<Bytes> {
+    async fn cached(&mut self, key: &str) -> Option<Bytes> {
         self.cache.get(key).await.unwrap()
     }
 }
