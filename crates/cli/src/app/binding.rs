@@ -86,7 +86,11 @@ fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
     if gaps.is_empty() {
         return Ok(());
     }
-    Err(lacks("it", gaps, &needs))
+    Err(match opened {
+        Opened::Cache(_) => short("it", &gaps)
+            .with_hint("a cache may forget: what has to stay belongs in a key-value store"),
+        _ => lacks("it", &gaps, &needs),
+    })
 }
 
 /// What a component's functions and the watches ask of the stores that they use, against what
@@ -116,7 +120,7 @@ pub(super) fn unmet(
                     of.name,
                     store.offer().backend
                 );
-                let error = lacks(&who, vec![gap], &keyvalue::host::needs(&used.function));
+                let error = lacks(&who, &[gap], &keyvalue::host::needs(&used.function));
                 unmet.push((component.source_at.clone().or(component.at.clone()), error));
             }
         }
@@ -133,18 +137,22 @@ pub(super) fn unmet(
                 of.name,
                 store.offer().backend
             );
-            unmet.push((Some(watch.at.clone()), lacks(&who, gaps, &needs)));
+            unmet.push((Some(watch.at.clone()), lacks(&who, &gaps, &needs)));
         }
     }
     unmet
 }
 
-fn lacks(who: &str, gaps: Vec<Gap>, needs: &Levels) -> Error {
-    let gaps: Vec<String> = gaps.iter().map(ToString::to_string).collect();
-    let error = Error::unsupported(format!("{who} lacks {}", gaps.join(", ")));
+fn lacks(who: &str, gaps: &[Gap], needs: &Levels) -> Error {
+    let error = short(who, gaps);
     let others = keyvalue::backend::that_offer(needs);
     error.with_hint(match others.is_empty() {
         true => "no backend offers all of it".to_owned(),
         false => format!("backends that can offer it: {}", others.join(", ")),
     })
+}
+
+fn short(who: &str, gaps: &[Gap]) -> Error {
+    let gaps: Vec<String> = gaps.iter().map(ToString::to_string).collect();
+    Error::unsupported(format!("{who} lacks {}", gaps.join(", ")))
 }
