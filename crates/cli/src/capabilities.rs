@@ -110,6 +110,7 @@ pub(crate) fn is_of(capability: &str, interface: &str) -> bool {
     if keyvalue::host::VALUES.contains(&interface) {
         return false;
     }
+    let name = |id: &str| id.split('@').next().map(str::to_owned);
     let mut plugins = PLUGINS.iter().filter(|plugin| plugin.name == capability);
-    plugins.any(|plugin| engine::unserved(interface, plugin.served).is_none())
+    plugins.any(|plugin| plugin.served.iter().any(|id| name(id) == name(interface)))
 }
