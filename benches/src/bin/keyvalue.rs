@@ -61,7 +61,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Measures one backend, the ways in turn, so that a machine whose speed changes is the same for all.
+/// Measures one backend, the ways in turn: a machine whose speed changes is the same for all.
 async fn backend(name: &'static str, options: &Options, table: &mut Table) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let place = Place {

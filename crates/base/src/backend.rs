@@ -160,8 +160,8 @@ pub async fn open<C: ?Sized + 'static>(
     opening(place).await
 }
 
-/// Opens a binding from what the deployment file would say of it: `{ url = "…", key = … }`, or a URL
-/// in quotes.
+/// Opens a binding from what the deployment file would say of it: `{ url = "…", key = … }`, or a
+/// URL in quotes.
 ///
 /// # Errors
 /// `Invalid` where that is no TOML; as [`choose`] and as the backend's `open`.

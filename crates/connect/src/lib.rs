@@ -1,10 +1,10 @@
 //! One client per vendor, shared by the capabilities; and TLS, shared by everything.
 
 pub mod gate;
-#[cfg(feature = "postgres")]
-pub mod postgres;
 #[cfg(feature = "memcached")]
 pub mod memcached;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod tls;

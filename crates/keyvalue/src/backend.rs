@@ -8,11 +8,7 @@ pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 
-mod best;
-
-pub use best::{Best, table, that_offer};
-
-use crate::Store;
+use crate::{Best, Store};
 use base::Entry;
 use base::backend::backend;
 #[cfg(not(all(feature = "embedded", feature = "postgres", feature = "redis")))]

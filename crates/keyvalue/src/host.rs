@@ -1,5 +1,5 @@
-//! Key-value interfaces in front of [`Store`]: every served draft on the same operations. `cache.rs`
-//! is the one interface of that package that stands in front of another contract.
+//! Key-value interfaces in front of [`Store`]: every served draft on the same operations.
+//! `cache.rs` is the one interface of that package that stands in front of another contract.
 
 mod cas;
 mod cursors;

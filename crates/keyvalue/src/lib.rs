@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of WebAssembly; `host.rs` (feature `host`) puts the interfaces in front.
 
+mod best;
 mod change;
 mod checked;
 mod conflict;
@@ -22,6 +23,7 @@ pub mod promises;
 pub mod trigger;
 
 pub use backend::BACKENDS;
+pub use best::{Best, table, that_offer};
 pub use change::{Change, Changes};
 pub use checked::Checked;
 pub use conflict::{is_stale_fence, is_unmet, stale_fence, unmet};

@@ -25,7 +25,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Makes an authority that nobody else has, and writes its files where every user may read them.
+    /// Makes an authority that nobody else has, and writes its files where every user may read.
     ///
     /// # Panics
     /// If there is no folder for them.

@@ -3,8 +3,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "it is how a test fails")]
 
 mod account;
-mod postgres;
 mod memcached;
+mod postgres;
 mod redis;
 
 use crate::program::PATIENCE;
@@ -20,8 +20,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use account::Account;
-pub use postgres::{postgres_standby, postgres_tls, postgres_with};
 pub use memcached::memcached_with;
+pub use postgres::{postgres_standby, postgres_tls, postgres_with};
 pub use redis::{Cluster, Sentinels, redis_tls, redis_with};
 
 /// A kind of server, as the backend of the same name needs it.

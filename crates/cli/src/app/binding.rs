@@ -145,7 +145,7 @@ pub(super) fn unmet(
 
 fn lacks(who: &str, gaps: &[Gap], needs: &Levels) -> Error {
     let error = short(who, gaps);
-    let others = keyvalue::backend::that_offer(needs);
+    let others = keyvalue::that_offer(needs);
     error.with_hint(match others.is_empty() {
         true => "no backend offers all of it".to_owned(),
         false => format!("backends that can offer it: {}", others.join(", ")),

@@ -103,7 +103,7 @@ fn the_manual_has_the_table_of_offers() {
     let (begin, end) = ("<!-- offers: made by the code -->\n", "<!-- offers end -->");
     let (before, rest) = page.split_once(begin).expect("where the table begins");
     let (found, after) = rest.split_once(end).expect("where the table ends");
-    let table = keyvalue::backend::table();
+    let table = keyvalue::table();
     if std::env::var_os("WHARF_WRITE_MANUAL").is_some() {
         fs::write(&path, [before, begin, &table, end, after].concat()).unwrap();
     } else {

@@ -1,6 +1,6 @@
 //! Entries in this process's memory, gone when it ends.
 
-use super::Best;
+use crate::Best;
 use crate::local::{Alarm, Clock, Hub, Openings, Stored, Table, incarnation, page, rules};
 use crate::{
     Changes, Checked, Fence, Levels, ListOptions, Offer, Page, Store, Version, Versioned,

@@ -4,7 +4,7 @@ use super::Embedded;
 use super::core::Core;
 use super::file::Opener;
 use super::writer::Writer;
-use crate::backend::Best;
+use crate::Best;
 use crate::local::{Clock, Held, Stored, lock, page, rules};
 use crate::{
     Changes, Levels, ListOptions, Offer, Page, Store, Version, Versioned, WatchOptions,

@@ -1,7 +1,7 @@
 //! The settings of a binding in PostgreSQL, and what the live server adds to its offer.
 
 use super::statements::{SESSION, TIMELINE};
-use crate::backend::Best;
+use crate::Best;
 use crate::{Emulated, Levels, Offer};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
 use base::{Backend as _, Error, Place, Result};

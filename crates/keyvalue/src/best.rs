@@ -1,6 +1,6 @@
 //! What each backend can offer at most, before any server was asked: for advice and the manual.
 
-use super::BEST;
+use crate::backend::BEST;
 use crate::{Levels, Offer};
 use std::fmt::Write as _;
 
