@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub use nix::sys::signal::Signal;
 
 /// A wait that takes longer has failed. Long, because test machines are busy.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running program. What it prints is kept; dropping it kills it.
 pub struct Program {

@@ -24,21 +24,29 @@ fn counts(wharf: &Served, requests: usize) -> Vec<u32> {
     (0..requests).map(|_| wharf.text("/count").parse().unwrap()).collect()
 }
 
+/// Asks until an instance has answered so often, and then on: none answers more often.
+fn answers_at_most(wharf: &Served, most: u32) {
+    // A request that comes before an instance is back from the last one finds another, so which
+    // instance counts is left open.
+    eventually("an instance that is used up", || (counts(wharf, 1) == [most]).then_some(()));
+    let more = usize::try_from(2 * most).unwrap();
+    assert!(counts(wharf, more).into_iter().all(|count| count <= most));
+}
+
 #[test]
 fn an_instance_answers_as_many_requests_as_the_file_says() {
     for guest in ["hostile-p2", "hostile-p3"] {
         let wharf = deploy(&file(guest, "reuse = { requests = 3 }"));
-        assert_eq!(counts(&wharf, 7), [1, 2, 3, 1, 2, 3, 1], "{guest}");
+        answers_at_most(&wharf, 3);
     }
     let wharf = deploy(&file("hostile-p3", "reuse = { requests = 3, concurrent = 2 }"));
-    assert_eq!(counts(&wharf, 7), [1, 2, 3, 1, 2, 3, 1]);
+    answers_at_most(&wharf, 3);
 }
 
 #[test]
 fn it_is_one_for_0_2_and_128_for_0_3_if_nothing_is_said() {
     assert_eq!(counts(&deploy(&file("hostile-p2", "")), 3), [1, 1, 1]);
-    let counts = counts(&deploy(&file("hostile-p3", "")), 130);
-    assert_eq!(counts[125..], [126, 127, 128, 1, 2]);
+    answers_at_most(&deploy(&file("hostile-p3", "")), 128);
 }
 
 fn shared(more: &str) -> Served {
