@@ -3,6 +3,8 @@
 pub mod gate;
 #[cfg(feature = "memcached")]
 pub mod memcached;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]

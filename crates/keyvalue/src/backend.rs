@@ -3,6 +3,8 @@
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod memory;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
@@ -11,7 +13,12 @@ pub mod redis;
 use crate::{Best, Store};
 use base::Entry;
 use base::backend::backend;
-#[cfg(not(all(feature = "embedded", feature = "postgres", feature = "redis")))]
+#[cfg(not(all(
+    feature = "embedded",
+    feature = "nats",
+    feature = "postgres",
+    feature = "redis"
+)))]
 use base::backend::missing;
 
 /// Every backend that a binding's URL may choose.
@@ -21,6 +28,10 @@ pub const BACKENDS: &[Entry<dyn Store>] = &[
     #[cfg(not(feature = "embedded"))]
     missing("embedded", &["embedded"]),
     backend::<memory::Memory>(),
+    #[cfg(feature = "nats")]
+    backend::<nats::Nats>(),
+    #[cfg(not(feature = "nats"))]
+    missing("nats", &["nats", "tls"]),
     #[cfg(feature = "postgres")]
     backend::<postgres::Postgres>(),
     #[cfg(not(feature = "postgres"))]
@@ -36,6 +47,8 @@ pub const BEST: &[Best] = &[
     #[cfg(feature = "embedded")]
     embedded::BEST,
     memory::BEST,
+    #[cfg(feature = "nats")]
+    nats::BEST,
     #[cfg(feature = "postgres")]
     postgres::BEST,
     #[cfg(feature = "redis")]
@@ -43,7 +56,7 @@ pub const BEST: &[Best] = &[
 ];
 
 /// A hash that is the same for ever, for what is kept: FNV-1a.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
 pub(crate) fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -4,6 +4,7 @@
 
 mod account;
 mod memcached;
+mod nats;
 mod postgres;
 mod redis;
 
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use account::Account;
 pub use memcached::memcached_with;
+pub use nats::{NatsCluster, nats_tls, nats_with};
 pub use postgres::{postgres_standby, postgres_tls, postgres_with};
 pub use redis::{Cluster, Sentinels, redis_tls, redis_with};
 
@@ -40,7 +42,7 @@ pub struct Vendor {
 }
 
 /// Every kind that keeps keys and values.
-pub const VENDORS: &[Vendor] = &[postgres::VENDOR, redis::VENDOR];
+pub const VENDORS: &[Vendor] = &[nats::VENDOR, postgres::VENDOR, redis::VENDOR];
 
 /// Every kind that caches.
 pub const CACHES: &[Vendor] = &[memcached::VENDOR, redis::VENDOR];
@@ -96,7 +98,8 @@ impl Server {
         self.folder.as_deref().expect("it has its folder")
     }
 
-    /// Sends it, and the processes that it started, a signal, `SIGSTOP` for example.
+    /// Sends it, and the processes that it started, a signal, `SIGSTOP` for example, after which
+    /// it does nothing any more.
     ///
     /// # Panics
     /// If it is not there any more.
@@ -112,6 +115,9 @@ impl Server {
         kill(pid, signal).unwrap_or_else(failed);
         if !matches!(signal, Signal::SIGSTOP | Signal::SIGKILL) {
             kill(pid, Signal::SIGCONT).unwrap_or_else(failed);
+        }
+        if signal == Signal::SIGSTOP {
+            wait("it stands still", || stands_still(pid));
         }
     }
 
@@ -273,6 +279,16 @@ fn ask(address: SocketAddr, line: &str) -> Option<String> {
 /// Sends a line and tells whether the answer begins with these words.
 fn answers(address: SocketAddr, line: &str, words: &str) -> bool {
     ask(address, line).is_some_and(|answer| answer.starts_with(words))
+}
+
+/// Whether every thread of a process was stopped: each is by itself, a moment after the signal.
+fn stands_still(pid: Pid) -> bool {
+    let is_stopped = |thread: &Path| {
+        let said = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+        said.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+    };
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
+    threads.flatten().all(|thread| is_stopped(&thread.path()))
 }
 
 /// Waits until it is so.

@@ -1,5 +1,6 @@
 //! Servers that are away, hang, crash or are not what was meant: every vendor's.
 
+mod nats;
 mod postgres;
 mod redis;
 
@@ -32,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         add("servers_that_are_not_what_was_meant_are_told_apart", wrong_servers(vendor).boxed());
         add("a_watch_goes_on_after_the_server_was_away", watch(vendor).boxed());
     }
+    trials.extend(nats::trials());
     trials.extend(postgres::trials());
     trials.extend(redis::trials());
     trials

@@ -68,7 +68,7 @@ async fn offers() {
     }
 }
 
-/// The other ways to set up Redis.
+/// The other ways to set up NATS and Redis.
 fn clusters() -> Vec<Trial> {
     async fn open(place: Place, more: &str) -> base::Result<Arc<dyn Store>> {
         let cluster = testkit::servers::Cluster::shared();
@@ -81,6 +81,10 @@ fn clusters() -> Vec<Trial> {
         // The same names are spread otherwise.
         let place = Place { app: format!("sharded {}", place.app), ..place };
         open(place, ", shards = 8").boxed()
+    }));
+    trials.extend(testkit::conformance::trials_with("nats-cluster", PROMISES, |place| {
+        let settings = testkit::servers::NatsCluster::shared().settings();
+        async move { opened(&format!("{{ {settings} }}"), place).await }.boxed()
     }));
     trials
 }
@@ -122,16 +126,24 @@ fn stores() -> impl Iterator<Item = (&'static str, Open)> {
     };
     let strict: Open = |data| open(embedded(Durability::Strict), data);
     let relaxed: Open = |data| open(embedded(Durability::Relaxed), data);
+    let nats: Open = |data| remote("nats", data);
+    let cluster: Open = |data| {
+        let place = Place { app: data.display().to_string(), ..place(data) };
+        let settings = testkit::servers::NatsCluster::shared().settings();
+        async move { opened(&format!("{{ {settings} }}"), place).await.unwrap() }.boxed()
+    };
     let postgres: Open = |data| remote("postgres", data);
     let redis: Open = |data| remote("redis", data);
-    let stores = [
+    [
         ("memory", memory),
         ("embedded", strict),
         ("relaxed", relaxed),
+        ("nats", nats),
+        ("nats-cluster", cluster),
         ("postgres", postgres),
         ("redis", redis),
-    ];
-    stores.into_iter()
+    ]
+    .into_iter()
 }
 
 /// A binding on the backend's server, as much its own as the folder is.

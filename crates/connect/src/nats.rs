@@ -1,0 +1,350 @@
+//! NATS with JetStream: one connection for all calls, to one of the servers.
+//!
+//! The client library keeps what is published while it is disconnected and sends it when it is
+//! back, long after its caller was told that the server is away. So a connection that is lost stays
+//! lost here, with all that waited on it, and the next call makes a new one.
+
+mod dial;
+
+use crate::gate::Gate;
+use crate::tls::Trust;
+use async_nats::jetstream::context::{PublishErrorKind, RequestErrorKind};
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::{Context, ErrorCode};
+use async_nats::{Client, HeaderMap, ServerInfo};
+use base::{Error, Kind, Result};
+use bytes::Bytes;
+use dial::Dialer;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error as StdError;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
+
+pub use async_nats::jetstream::Error as Refusal;
+
+/// Where the servers are, and how calls to them are bounded.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `nats://[user:password@]host[:port]` or `nats://token@host[:port]`; `tls://…` with TLS.
+    pub url: String,
+    /// Further servers of the cluster, as `host:port`.
+    pub nodes: Vec<String>,
+    /// A file with a user's JWT and seed, as `nsc` writes it.
+    pub credentials: Option<PathBuf>,
+    /// Whom to trust, and who the client is, with TLS.
+    pub trust: Trust,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// How many calls are on their way at once.
+    pub in_flight: usize,
+}
+
+/// A way to the servers. Connects when it is first needed.
+pub struct Nats {
+    gate: Gate,
+    dialer: Dialer,
+    timeout: Duration,
+    /// The connection that calls share.
+    current: StdMutex<Option<Connection>>,
+    /// Held by the call that makes one; the others wait for it.
+    connecting: Mutex<()>,
+}
+
+/// One connection to one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Connection(Arc<Parts>);
+
+struct Parts {
+    /// The server, as errors name it.
+    name: String,
+    /// Which of the servers it is.
+    index: usize,
+    client: Client,
+    jetstream: Context,
+    lost: watch::Receiver<bool>,
+}
+
+/// What became of a request: an answer, or JetStream's refusal, which a caller may know what to do
+/// about.
+pub type Answer<T> = Result<T, Refusal>;
+
+/// The question of those that have none. Some of them refuse any other.
+#[derive(Serialize)]
+pub struct Nothing {}
+
+impl Nats {
+    /// A way to the servers that `settings` name. Connects to nobody yet.
+    ///
+    /// # Errors
+    /// `Invalid` when the URL or a node cannot be read. The message does not hold the password.
+    pub fn new(settings: &Settings) -> Result<Self> {
+        let dialer = Dialer::new(settings)?;
+        Ok(Self {
+            gate: Gate::new(dialer.name(), settings.timeout, settings.in_flight),
+            dialer,
+            timeout: settings.timeout,
+            current: StdMutex::default(),
+            connecting: Mutex::default(),
+        })
+    }
+
+    /// What it leads to, for messages.
+    pub fn server(&self) -> &str {
+        self.gate.server()
+    }
+
+    /// How long a call may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Makes exchanges with the server that belong together, under one timeout.
+    ///
+    /// # Errors
+    /// The exchange's own; `Unavailable` where the connection was lost and `Timeout` where nothing
+    /// was answered: then nobody knows whether it took effect. It takes none any more, unless it
+    /// was on its way already.
+    pub async fn call<T, F>(&self, exchange: impl FnOnce(Connection) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        self.attempt(exchange).await.0
+    }
+
+    /// As [`call`](Self::call), for what changes nothing: a second time, if its connection turns
+    /// out to be gone.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn read<T, F>(&self, exchange: impl Fn(Connection) -> F + Send + Sync) -> Result<T>
+    where
+        T: Send,
+        F: Future<Output = Result<T>> + Send,
+    {
+        match self.attempt(&exchange).await {
+            (Err(error), true) if error.kind() == Kind::Unavailable => {
+                self.attempt(&exchange).await.0
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// What came of it, and whether it had a connection that is lost now.
+    async fn attempt<T, F>(&self, exchange: impl FnOnce(Connection) -> F) -> (Result<T>, bool)
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut used = None;
+        let outcome = self
+            .gate
+            .call(async {
+                let connection = self.connection().await?;
+                let (connection, _) = used.insert((connection.clone(), connection.received()));
+                tokio::select! {
+                    biased;
+                    outcome = exchange(connection.clone()) => outcome,
+                    () = connection.lost() => Err(connection.is_gone()),
+                }
+            })
+            .await;
+        let Some((connection, before)) = used else { return (outcome, false) };
+        let is_silent = || connection.received() == before;
+        if outcome.as_ref().is_err_and(|error| error.kind() == Kind::Timeout) && is_silent() {
+            // Another server may answer, and this one shall not find what still waits here.
+            self.discard(&connection);
+        }
+        let lost = connection.is_lost();
+        (outcome, lost)
+    }
+
+    /// The connection that calls share, for what outlives a call, such as a subscription.
+    ///
+    /// # Errors
+    /// When no server can be reached, or one refuses.
+    pub async fn connection(&self) -> Result<Connection> {
+        if let Some(connection) = self.usable() {
+            return Ok(connection);
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some(connection) = self.usable() {
+            return Ok(connection);
+        }
+        let after = self.current().take().map(|lost| lost.0.index);
+        let made = self.dialer.connect(after).await?;
+        *self.current() = Some(made.clone());
+        Ok(made)
+    }
+
+    fn usable(&self) -> Option<Connection> {
+        self.current().clone().filter(|connection| !connection.is_lost())
+    }
+
+    fn discard(&self, connection: &Connection) {
+        let mut current = self.current();
+        if current.as_ref().is_some_and(|other| Arc::ptr_eq(&other.0, &connection.0)) {
+            *current = None;
+            self.dialer.avoid(connection.0.index);
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    /// What the server said of itself when it was connected to.
+    pub fn info(&self) -> ServerInfo {
+        self.0.client.server_info()
+    }
+
+    /// The most bytes of headers and payload in one message.
+    pub fn max_payload(&self) -> usize {
+        self.0.client.max_payload()
+    }
+
+    /// JetStream over this connection, for consumers.
+    pub fn jetstream(&self) -> &Context {
+        &self.0.jetstream
+    }
+
+    /// Whether it is of no further use.
+    pub fn is_lost(&self) -> bool {
+        *self.0.lost.borrow() || self.0.lost.has_changed().is_err()
+    }
+
+    /// Waits until it is of no further use.
+    pub async fn lost(&self) {
+        let mut lost = self.0.lost.clone();
+        // An error says that who would tell is gone.
+        drop(lost.wait_for(|lost| *lost).await);
+    }
+
+    /// Asks JetStream's API, e.g. `STREAM.INFO.orders`.
+    ///
+    /// # Errors
+    /// `Unavailable` where nobody answers for JetStream.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        subject: String,
+        question: &(impl Serialize + Sync),
+    ) -> Result<Answer<T>> {
+        match self.0.jetstream.request(subject, question).await {
+            Ok(Response::Ok(answer)) => Ok(Ok(answer)),
+            Ok(Response::Err { error }) => Ok(Err(error)),
+            Err(error) => Err(match error.kind() {
+                RequestErrorKind::NoResponders => self.nobody(),
+                RequestErrorKind::TimedOut => self.error(Kind::Timeout, error),
+                _ if self.is_lost() => self.is_gone(),
+                _ => self.error(Kind::Corrupt, error),
+            }),
+        }
+    }
+
+    /// Publishes to a stream and waits until it says which sequence number the message got, or
+    /// that it is a duplicate.
+    ///
+    /// # Errors
+    /// `Unavailable` with [`is_unheard`] where no stream was there to hear it, so that it took no
+    /// effect.
+    pub async fn publish(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<Answer<PublishAck>> {
+        let sent = self.0.jetstream.publish_with_headers(subject, headers, payload).await;
+        let answer = match sent {
+            Ok(answer) => answer.await,
+            Err(error) => Err(error),
+        };
+        let error = match answer {
+            Ok(ack) => return Ok(Ok(ack)),
+            Err(error) => error,
+        };
+        if let Some(refusal) = error.source().and_then(|source| source.downcast_ref::<Refusal>()) {
+            return Ok(Err(refusal.clone()));
+        }
+        Err(match error.kind() {
+            PublishErrorKind::StreamNotFound => self.nobody().with_source(Unheard),
+            PublishErrorKind::TimedOut => self.error(Kind::Timeout, error),
+            PublishErrorKind::MaxPayloadExceeded => self.error(Kind::TooLarge, error),
+            _ => self.is_gone(),
+        })
+    }
+
+    /// What a caller can do about a refusal of JetStream.
+    pub fn refused(&self, refusal: Refusal) -> Error {
+        let code = refusal.error_code();
+        let kind = match code {
+            ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+                return self.without_jetstream().with_source(refusal);
+            }
+            ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
+            | ErrorCode::INSUFFICIENT_RESOURCES
+            | ErrorCode::STORAGE_RESOURCES_EXCEEDED
+            | ErrorCode::MEMORY_RESOURCES_EXCEEDED
+            | ErrorCode::MAXIMUM_CONSUMERS_LIMIT
+            | ErrorCode::MAXIMUM_STREAMS_LIMIT
+            | ErrorCode::STREAM_STORE_FAILED
+            | ErrorCode::CLUSTER_NO_PEERS => Kind::Exhausted,
+            ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => Kind::TooLarge,
+            ErrorCode::STREAM_NOT_FOUND | ErrorCode::CONSUMER_NOT_FOUND => Kind::NotFound,
+            _ if refusal.code() == 503 => Kind::Unavailable,
+            _ if refusal.code() == 403 => Kind::Denied,
+            _ => Kind::Internal,
+        };
+        self.error(kind, refusal)
+    }
+
+    fn error(&self, kind: Kind, source: impl StdError + Send + Sync + 'static) -> Error {
+        Error::new(kind, format!("nats {}", self.0.name)).with_source(source)
+    }
+
+    fn is_gone(&self) -> Error {
+        Error::unavailable(format!("nats {}: the connection was lost", self.0.name))
+    }
+
+    /// Nobody hears what was sent: there is no such stream, or no JetStream at all.
+    fn nobody(&self) -> Error {
+        if self.info().jetstream {
+            return Error::unavailable(format!(
+                "nats {}: nobody answers for the stream",
+                self.0.name
+            ));
+        }
+        self.without_jetstream()
+    }
+
+    fn without_jetstream(&self) -> Error {
+        Error::unsupported(format!("nats {} runs without JetStream", self.0.name))
+            .with_hint("start the server with `-js`, or with `jetstream {}` in its configuration")
+    }
+
+    /// Messages that came so far.
+    fn received(&self) -> u64 {
+        self.0.client.statistics().in_messages.load(Relaxed)
+    }
+}
+
+/// The source of an error that [`is_unheard`] knows.
+#[derive(Debug)]
+struct Unheard;
+
+impl std::fmt::Display for Unheard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the stream is gone, or has no leader now")
+    }
+}
+
+impl StdError for Unheard {}
+
+/// Whether a message reached nobody, and so may be sent again.
+pub fn is_unheard(error: &Error) -> bool {
+    StdError::source(error).is_some_and(<dyn StdError>::is::<Unheard>)
+}
