@@ -64,7 +64,8 @@ levels! {
         None = "none",
         /// One for the whole binding.
         Binding = "binding",
-        /// Per key, in seconds.
+        /// Per key, in seconds: over at one moment for everybody, never before its time, and within
+        /// two seconds after it unless a server fails meanwhile.
         Seconds = "seconds",
         /// Per key, in milliseconds.
         Milliseconds = "milliseconds",

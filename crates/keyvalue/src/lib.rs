@@ -54,7 +54,8 @@ pub struct Versioned {
 /// - Keys are UTF-8 of 1..=`offer().max_key` bytes, values at most `offer().max_value` bytes; else
 ///   [`Kind::Invalid`](base::Kind) for an empty key and [`Kind::TooLarge`](base::Kind) above. No
 ///   key and no value is ever cut or changed; an empty value is a value.
-/// - An entry whose time to live is over is absent for every method, to the millisecond.
+/// - An entry whose time to live is over is absent for every method: to the millisecond, or where
+///   the offer says `ttl = seconds` within two seconds; never before, and never there again.
 /// - What the offer denies fails with [`Kind::Unsupported`](base::Kind), never silently.
 /// - A call that fails changed nothing, except with [`Kind::Timeout`](base::Kind) and
 ///   [`Kind::Unavailable`](base::Kind): then nobody knows.
