@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 pub struct Weather {
     /// Nothing passes, and no connection ends.
     pub stalled: bool,
-    /// Answers are lost on their way; requests arrive.
+    /// Answers are lost on their way, and all that would come after them on their connections;
+    /// requests arrive.
     pub answers_lost: bool,
     /// New connections are closed at once.
     pub refused: bool,
@@ -100,6 +101,8 @@ async fn pass(
     answers: bool,
 ) {
     let mut piece = vec![0; 16 << 10];
+    // What comes after a gap is of no use to anybody.
+    let mut lost = false;
     loop {
         let Ok(length) = from.read(&mut piece).await else { return };
         if weather.wait_for(|weather| !weather.stalled).await.is_err() {
@@ -113,7 +116,7 @@ async fn pass(
             drop(to.shutdown().await);
             return;
         }
-        let lost = answers && now.answers_lost;
+        lost |= answers && now.answers_lost;
         if !lost && to.write_all(piece.get(..length).unwrap_or_default()).await.is_err() {
             return;
         }

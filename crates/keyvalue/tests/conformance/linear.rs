@@ -1,11 +1,16 @@
 //! What eight clients at once were told could have happened one after the other.
 
+mod weather;
+
 use crate::trial;
 use async_trait::async_trait;
 use base::Result;
 use bytes::Bytes;
 use libtest_mimic::Trial;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use todc_utils::linearizability::history::{Action, History};
 use todc_utils::{Specification, WGLChecker};
 use wharf_keyvalue::{
@@ -18,6 +23,9 @@ use crate::disk::Random;
 const CLIENTS: usize = 8;
 const CALLS: usize = 30;
 const HISTORIES: u64 = 8;
+/// A history ends early at so many writes whose outcome nobody knows: with each one there are twice
+/// as many orders to check.
+const OPEN: usize = 12;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials: Vec<Trial> = crate::stores()
@@ -27,8 +35,9 @@ pub(crate) fn trials() -> Vec<Trial> {
                 let folder = tempfile::tempdir().unwrap();
                 for seed in 0..HISTORIES {
                     let store = open(&folder.path().join(seed.to_string())).await;
-                    let history = play(store, seed).await;
-                    assert!(WGLChecker::<Key>::is_linearizable(history), "history {seed}");
+                    let played = play(&[store], seed, Duration::ZERO).await;
+                    assert_eq!(played.open, 0, "history {seed}");
+                    assert!(played.could_have_happened(), "history {seed}");
                 }
             })
         })
@@ -39,12 +48,24 @@ pub(crate) fn trials() -> Vec<Trial> {
             let folder = tempfile::tempdir().unwrap();
             let (_, open) = crate::stores().next().unwrap();
             let store = Stale { store: open(folder.path()).await, before: Mutex::default() };
-            let history = play(Arc::new(store), seed).await;
-            found += u64::from(!WGLChecker::<Key>::is_linearizable(history));
+            let played = play(&[Arc::new(store)], seed, Duration::ZERO).await;
+            found += u64::from(!played.could_have_happened());
         }
         assert_eq!(found, HISTORIES, "the checker lets stale reads through");
     }));
+    trials.extend(weather::trials());
     trials
+}
+
+/// What a client is about to do to the only key.
+#[derive(Clone, Debug)]
+enum Intent {
+    Get,
+    Read,
+    Set(Bytes),
+    Swap(Expect, Bytes),
+    Add(i64),
+    Delete,
 }
 
 /// A call on one key, with what came of it.
@@ -59,6 +80,9 @@ enum Call {
     Deleted,
     Added(i64, i64),
     NoCounter,
+    /// A write of which nobody knows whether and when it took effect. Its answer comes after all
+    /// others, so one that never did can be thought to come last.
+    Open(Intent),
 }
 
 /// One key, as the contract has it. A counter's version is not known until it is read.
@@ -104,24 +128,109 @@ impl Specification for Key {
                 false => (false, state.clone()),
             },
             Call::NoCounter => (number.is_none(), state.clone()),
+            Call::Open(Intent::Get | Intent::Read) => (true, state.clone()),
+            Call::Open(Intent::Set(value)) => (true, Some((value.clone(), None))),
+            Call::Open(Intent::Swap(expect, value)) => match is(expect) {
+                Some(false) => (true, state.clone()),
+                Some(true) | None => (true, Some((value.clone(), None))),
+            },
+            Call::Open(Intent::Add(delta)) => match number {
+                Some(number) => (true, Some((Bytes::from((number + delta).to_string()), None))),
+                None => (true, state.clone()),
+            },
+            Call::Open(Intent::Delete) => (true, None),
         }
     }
 }
 
-/// What eight clients did and heard, in the order in which it was called and answered.
-async fn play(store: Arc<dyn Store>, seed: u64) -> History<Call> {
-    let actions = Arc::new(Mutex::new(Vec::new()));
-    let clients = (0..CLIENTS).map(|client| {
-        let (store, actions) = (Arc::clone(&store), Arc::clone(&actions));
+/// What clients did and heard.
+struct Played {
+    history: History<Call>,
+    /// How many writes are open.
+    open: usize,
+    /// How many calls were answered.
+    answered: usize,
+}
+
+impl Played {
+    /// Whether there is an order in which every answer is right.
+    fn could_have_happened(self) -> bool {
+        WGLChecker::<Key>::is_linearizable(self.history)
+    }
+}
+
+/// What one client after the other wrote down, in the order in which it was called and answered.
+#[derive(Default)]
+struct Notes {
+    actions: Vec<(usize, Action<Call>)>,
+    /// Reads that were not answered, and what never began. It is the last call of its process.
+    void: BTreeSet<usize>,
+    open: Vec<(usize, Intent)>,
+}
+
+impl Notes {
+    /// Whether the call was answered.
+    fn answer(&mut self, process: usize, intent: Intent, answer: Result<Call>) -> bool {
+        match (answer, intent) {
+            (Ok(answer), _) => {
+                self.actions.push((process, Action::Response(answer)));
+                return true;
+            }
+            (Err(error), _) if !error.kind().is_temporary() => panic!("{error:?}"),
+            // It never began.
+            (Err(error), _) if error.kind() == base::Kind::Exhausted => {
+                self.void.insert(process);
+            }
+            (Err(_), Intent::Get | Intent::Read) => {
+                self.void.insert(process);
+            }
+            (Err(_), intent) => self.open.push((process, intent)),
+        }
+        false
+    }
+
+    fn played(mut self) -> Played {
+        for process in &self.void {
+            let last = self.actions.iter().rposition(|(of, _)| of == process);
+            self.actions.remove(last.unwrap());
+        }
+        let open = self.open.len();
+        let calls = self.actions.len() - open;
+        for (process, intent) in self.open {
+            self.actions.push((process, Action::Response(Call::Open(intent))));
+        }
+        Played { history: History::from_actions(self.actions), open, answered: calls / 2 }
+    }
+}
+
+/// What eight clients of these stores did and heard, each waiting up to `pause` between calls.
+///
+/// A client whose call is not answered goes on as another process.
+async fn play(stores: &[Arc<dyn Store>], seed: u64, pause: Duration) -> Played {
+    let notes = Arc::new(Mutex::new(Notes::default()));
+    let processes = Arc::new(AtomicUsize::new(CLIENTS));
+    let clients = (0..CLIENTS).zip(stores.iter().cycle()).map(|(client, store)| {
+        let (store, notes) = (Arc::clone(store), Arc::clone(&notes));
+        let processes = Arc::clone(&processes);
         let mut random = Random(seed << 8 | client as u64);
         let play = async move {
-            let mut seen = Expect::Absent;
+            let (mut seen, mut process) = (Expect::Absent, client);
             for call in 0..CALLS {
-                actions.lock().unwrap().push((client, Action::Call(Call::Asked)));
+                if notes.lock().unwrap().open.len() >= OPEN {
+                    break;
+                }
                 let value = Bytes::from(format!("{}", client * 1000 + call));
-                let answer = one(&*store, random.below(8), value, &mut seen).await.unwrap();
-                actions.lock().unwrap().push((client, Action::Response(answer)));
-                tokio::task::yield_now().await;
+                let intent = intend(random.below(8), value, seen);
+                notes.lock().unwrap().actions.push((process, Action::Call(Call::Asked)));
+                let answer = one(&*store, intent.clone(), &mut seen).await;
+                if !notes.lock().unwrap().answer(process, intent, answer) {
+                    process = processes.fetch_add(1, Relaxed);
+                }
+                let pause = pause.mul_f64(random.below(100) as f64 / 100.0);
+                match pause.is_zero() {
+                    true => tokio::task::yield_now().await,
+                    false => tokio::time::sleep(pause).await,
+                }
             }
         };
         std::thread::spawn({
@@ -133,23 +242,32 @@ async fn play(store: Arc<dyn Store>, seed: u64) -> History<Call> {
     for client in clients {
         tokio::task::block_in_place(|| client.join()).unwrap();
     }
-    let actions = Arc::into_inner(actions).unwrap().into_inner().unwrap();
-    History::from_actions(actions)
+    Arc::into_inner(notes).unwrap().into_inner().unwrap().played()
+}
+
+fn intend(which: u64, value: Bytes, seen: Expect) -> Intent {
+    match which {
+        0 | 1 => Intent::Get,
+        2 => Intent::Read,
+        3 => Intent::Set(value),
+        4 | 5 => Intent::Swap(seen, value),
+        6 => Intent::Add(7),
+        _ => Intent::Delete,
+    }
 }
 
 /// One call on the only key. `seen` is the version that this client saw last.
-async fn one(store: &dyn Store, which: u64, value: Bytes, seen: &mut Expect) -> Result<Call> {
+async fn one(store: &dyn Store, intent: Intent, seen: &mut Expect) -> Result<Call> {
     let (key, plain) = ("key", WriteOptions::default());
-    Ok(match which {
-        0 | 1 => Call::Get(store.get(key).await?),
-        2 => {
+    Ok(match intent {
+        Intent::Get => Call::Get(store.get(key).await?),
+        Intent::Read => {
             let found = store.versioned(key).await?;
             *seen = found.as_ref().map_or(Expect::Absent, |it| Expect::Version(it.version));
             Call::Read(found.map(|found| (found.value, found.version)))
         }
-        3 => Call::Set(value.clone(), store.set(key, value, &plain).await?),
-        4 | 5 => {
-            let expect = *seen;
+        Intent::Set(value) => Call::Set(value.clone(), store.set(key, value, &plain).await?),
+        Intent::Swap(expect, value) => {
             match store.set(key, value.clone(), &WriteOptions::expecting(expect)).await {
                 Ok(version) => {
                     *seen = Expect::Version(version);
@@ -159,12 +277,12 @@ async fn one(store: &dyn Store, which: u64, value: Bytes, seen: &mut Expect) -> 
                 Err(error) => return Err(error),
             }
         }
-        6 => match store.increment(key, 7, &plain).await {
-            Ok(sum) => Call::Added(7, sum),
+        Intent::Add(delta) => match store.increment(key, delta, &plain).await {
+            Ok(sum) => Call::Added(delta, sum),
             Err(error) if error.kind() == base::Kind::Invalid => Call::NoCounter,
             Err(error) => return Err(error),
         },
-        _ => {
+        Intent::Delete => {
             store.delete(key, &plain).await?;
             Call::Deleted
         }

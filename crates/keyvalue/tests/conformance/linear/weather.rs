@@ -1,0 +1,76 @@
+//! The same through a network that cuts, delays and loses answers: for every server there is.
+
+use super::{HISTORIES, play};
+use crate::disk::Random;
+use crate::{opened, place, trial};
+use base::Place;
+use base::offer::Consistency;
+use libtest_mimic::Trial;
+use std::sync::Arc;
+use std::time::Duration;
+use testkit::proxy::Proxy;
+use testkit::servers::{VENDORS, Vendor};
+use tokio::task::JoinSet;
+use wharf_keyvalue::Store;
+
+/// Clients wait up to this long between calls, so that a history meets several faults.
+const PAUSE: Duration = Duration::from_millis(30);
+
+pub(super) fn trials() -> Vec<Trial> {
+    let trials = VENDORS.iter().map(|vendor| {
+        let name = format!("linear::{}_is_linearizable_on_a_bad_network", vendor.name);
+        trial(name, storm(vendor))
+    });
+    trials.collect()
+}
+
+async fn storm(vendor: &'static Vendor) {
+    let server = tokio::task::spawn_blocking(vendor.shared).await.unwrap();
+    let (mut open, mut answered) = (0, 0);
+    for seed in 0..2 * HISTORIES {
+        let proxy = Arc::new(Proxy::start(server.address()).await);
+        // Two hosts, each with connections of its own.
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place { app: folder.path().display().to_string(), ..place(folder.path()) };
+        let settings = format!("{{ url = '{}', timeout = '1s' }}", (vendor.url)(proxy.address()));
+        let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+        for _ in 0..2 {
+            stores.push(opened(&settings, place.clone()).await.unwrap());
+        }
+        if stores.iter().any(|it| it.offer().levels.consistency < Consistency::Linearizable) {
+            return;
+        }
+        let mut wind = JoinSet::new();
+        wind.spawn(blow(Arc::clone(&proxy), seed));
+        let played = play(&stores, seed, PAUSE).await;
+        wind.shutdown().await;
+        (open, answered) = (open + played.open, answered + played.answered);
+        assert!(played.could_have_happened(), "history {seed}");
+    }
+    assert!(open > 0, "the network was not bad enough");
+    assert!(answered > open, "{answered} calls were answered, and {open} are open");
+}
+
+/// One fault after the other, for ever.
+async fn blow(proxy: Arc<Proxy>, seed: u64) {
+    let mut random = Random(seed);
+    loop {
+        let length = Duration::from_millis(10 + random.below(40));
+        let fault = random.below(4);
+        proxy.change(|weather| match fault {
+            0 => weather.delay = length / 4,
+            1 => weather.answers_lost = true,
+            2 => weather.stalled = true,
+            _ => {}
+        });
+        tokio::time::sleep(length).await;
+        proxy.change(|weather| {
+            (weather.delay, weather.answers_lost, weather.stalled) = (Duration::ZERO, false, false);
+        });
+        // What lost an answer never answers again.
+        if fault != 2 {
+            proxy.cut();
+        }
+        tokio::time::sleep(Duration::from_millis(20 + random.below(60))).await;
+    }
+}
