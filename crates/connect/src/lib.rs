@@ -1,5 +1,7 @@
 //! One client per vendor, shared by the capabilities; and TLS, shared by everything.
 
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod gate;
 #[cfg(feature = "memcached")]
 pub mod memcached;

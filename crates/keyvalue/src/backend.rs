@@ -2,6 +2,8 @@
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -15,6 +17,7 @@ use base::Entry;
 use base::backend::backend;
 #[cfg(not(all(
     feature = "embedded",
+    feature = "etcd",
     feature = "nats",
     feature = "postgres",
     feature = "redis"
@@ -27,6 +30,10 @@ pub const BACKENDS: &[Entry<dyn Store>] = &[
     backend::<embedded::Embedded>(),
     #[cfg(not(feature = "embedded"))]
     missing("embedded", &["embedded"]),
+    #[cfg(feature = "etcd")]
+    backend::<etcd::Etcd>(),
+    #[cfg(not(feature = "etcd"))]
+    missing("etcd", &["etcd", "etcds"]),
     backend::<memory::Memory>(),
     #[cfg(feature = "nats")]
     backend::<nats::Nats>(),
@@ -46,6 +53,8 @@ pub const BACKENDS: &[Entry<dyn Store>] = &[
 pub const BEST: &[Best] = &[
     #[cfg(feature = "embedded")]
     embedded::BEST,
+    #[cfg(feature = "etcd")]
+    etcd::BEST,
     memory::BEST,
     #[cfg(feature = "nats")]
     nats::BEST,
@@ -56,7 +65,7 @@ pub const BEST: &[Best] = &[
 ];
 
 /// A hash that is the same for ever, for what is kept: FNV-1a.
-#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
+#[cfg(feature = "remote")]
 pub(crate) fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -3,7 +3,7 @@
 mod clock;
 mod hub;
 mod open;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+#[cfg(feature = "remote")]
 pub(crate) mod relay;
 pub(crate) mod rules;
 mod table;

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "it is how a test fails")]
 
 mod account;
+mod etcd;
 mod memcached;
 mod nats;
 mod postgres;
@@ -21,6 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use account::Account;
+pub use etcd::{EtcdCluster, etcd_cluster, etcd_with, etcd_with_tls};
 pub use memcached::memcached_with;
 pub use nats::{NatsCluster, nats_tls, nats_with};
 pub use postgres::{postgres_standby, postgres_tls, postgres_with};
@@ -42,7 +44,7 @@ pub struct Vendor {
 }
 
 /// Every kind that keeps keys and values.
-pub const VENDORS: &[Vendor] = &[nats::VENDOR, postgres::VENDOR, redis::VENDOR];
+pub const VENDORS: &[Vendor] = &[etcd::VENDOR, nats::VENDOR, postgres::VENDOR, redis::VENDOR];
 
 /// Every kind that caches.
 pub const CACHES: &[Vendor] = &[memcached::VENDOR, redis::VENDOR];

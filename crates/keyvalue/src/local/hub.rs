@@ -1,7 +1,7 @@
 //! The hub that tells watchers what changed, each through a bounded queue of its own.
 
 use super::lock;
-#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
+#[cfg(feature = "remote")]
 use crate::Versioned;
 use crate::{Change, Changes, Position, Version, WatchOptions};
 use bytes::Bytes;
@@ -32,7 +32,7 @@ pub(crate) struct Record {
 
 impl Record {
     /// A change that a server told of, at its own position.
-    #[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
+    #[cfg(feature = "remote")]
     pub(crate) fn remote(position: Position, key: String, value: Option<Versioned>) -> Self {
         let value = value.map(|stored| (stored.value, stored.version));
         Self { sequence: 0, position, key: key.into(), value }
@@ -117,13 +117,7 @@ impl Hub {
     }
 
     /// Whether nobody watches now.
-    #[cfg(any(
-        feature = "embedded",
-        feature = "mysql",
-        feature = "nats",
-        feature = "postgres",
-        feature = "redis"
-    ))]
+    #[cfg(any(feature = "embedded", feature = "remote"))]
     pub(crate) fn is_idle(&self) -> bool {
         self.watchers.load(Ordering::Acquire) == 0
     }
@@ -143,7 +137,7 @@ impl Hub {
     }
 
     /// Tells everybody that changes up to this position are lost.
-    #[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
+    #[cfg(feature = "remote")]
     pub(crate) fn miss(&self, position: Position) {
         for watcher in &lock(&self.parts).watchers {
             lock(&watcher.queue).miss(position);

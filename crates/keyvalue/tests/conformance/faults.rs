@@ -1,5 +1,7 @@
 //! Servers that are away, hang, crash or are not what was meant: every vendor's.
 
+mod etcd;
+mod etcd_cluster;
 mod nats;
 mod postgres;
 mod redis;
@@ -33,6 +35,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         add("servers_that_are_not_what_was_meant_are_told_apart", wrong_servers(vendor).boxed());
         add("a_watch_goes_on_after_the_server_was_away", watch(vendor).boxed());
     }
+    trials.extend(etcd::trials());
+    trials.extend(etcd_cluster::trials());
     trials.extend(nats::trials());
     trials.extend(postgres::trials());
     trials.extend(redis::trials());

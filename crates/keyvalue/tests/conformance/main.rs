@@ -134,10 +134,12 @@ fn stores() -> impl Iterator<Item = (&'static str, Open)> {
     };
     let postgres: Open = |data| remote("postgres", data);
     let redis: Open = |data| remote("redis", data);
+    let etcd: Open = |data| remote("etcd", data);
     [
         ("memory", memory),
         ("embedded", strict),
         ("relaxed", relaxed),
+        ("etcd", etcd),
         ("nats", nats),
         ("nats-cluster", cluster),
         ("postgres", postgres),
