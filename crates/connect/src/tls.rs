@@ -8,6 +8,7 @@ mod trust;
 
 use base::{Error, Result};
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, OnceLock};
 
@@ -46,13 +47,27 @@ pub fn system_roots() -> Result<Arc<RootCertStore>> {
     if let Some(roots) = ROOTS.get() {
         return Ok(Arc::clone(roots));
     }
-    let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    let (_, unreadable) = roots.add_parsable_certificates(found.certs);
+    roots.add_parsable_certificates(system_certificates()?);
+    Ok(Arc::clone(ROOTS.get_or_init(|| Arc::new(roots))))
+}
+
+/// The same as certificates, for libraries that want them so. Reads them each time.
+///
+/// # Errors
+/// As [`system_roots`].
+pub fn system_certificates() -> Result<Vec<CertificateDer<'static>>> {
+    let found = rustls_native_certs::load_native_certs();
+    let all = found.certs.len();
+    let is_readable = |certificate: &CertificateDer<'static>| {
+        RootCertStore::empty().add(certificate.clone()).is_ok()
+    };
+    let certificates: Vec<_> = found.certs.into_iter().filter(is_readable).collect();
+    let unreadable = all - certificates.len();
     if unreadable > 0 {
         tracing::debug!(unreadable, "some of the system's certificates could not be read");
     }
-    if roots.is_empty() {
+    if certificates.is_empty() {
         let error = Error::unavailable("the system has no certificate authorities")
             .with_hint("install the package `ca-certificates`, or set SSL_CERT_FILE");
         return Err(match found.errors.into_iter().next() {
@@ -60,7 +75,7 @@ pub fn system_roots() -> Result<Arc<RootCertStore>> {
             None => error,
         });
     }
-    Ok(Arc::clone(ROOTS.get_or_init(|| Arc::new(roots))))
+    Ok(certificates)
 }
 
 /// A client that trusts `roots` and offers `alpn`, in order of preference.

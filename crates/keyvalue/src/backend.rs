@@ -5,6 +5,8 @@ pub mod embedded;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod memory;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]
@@ -18,6 +20,7 @@ use base::backend::backend;
 #[cfg(not(all(
     feature = "embedded",
     feature = "etcd",
+    feature = "mysql",
     feature = "nats",
     feature = "postgres",
     feature = "redis"
@@ -35,6 +38,10 @@ pub const BACKENDS: &[Entry<dyn Store>] = &[
     #[cfg(not(feature = "etcd"))]
     missing("etcd", &["etcd", "etcds"]),
     backend::<memory::Memory>(),
+    #[cfg(feature = "mysql")]
+    backend::<mysql::Mysql>(),
+    #[cfg(not(feature = "mysql"))]
+    missing("mysql", &["mysql", "mariadb"]),
     #[cfg(feature = "nats")]
     backend::<nats::Nats>(),
     #[cfg(not(feature = "nats"))]
@@ -56,6 +63,8 @@ pub const BEST: &[Best] = &[
     #[cfg(feature = "etcd")]
     etcd::BEST,
     memory::BEST,
+    #[cfg(feature = "mysql")]
+    mysql::BEST,
     #[cfg(feature = "nats")]
     nats::BEST,
     #[cfg(feature = "postgres")]

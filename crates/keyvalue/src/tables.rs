@@ -2,11 +2,13 @@
 
 use crate::local::rules;
 use crate::{ListOptions, WriteOptions, counter, unmet};
-use base::{Error, Place, Result};
+use base::{Error, Kind, Place, Result};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Longer than this is for ever: a hundred years.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -17,20 +19,35 @@ pub(crate) const BATCH: i64 = 512;
 /// Bytes of values that are written by one statement, or read for watchers at once.
 pub(crate) const PORTION: usize = 8 << 20;
 
+/// The shortest and the longest pause between two looks for changes.
+const SOON: Duration = Duration::from_millis(2);
+const LATE: Duration = Duration::from_millis(100);
+
+/// How often a host looks for what is over while nobody watches, at most and at least.
+const TIDY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(30)];
+
 /// The name of a binding's table, of at most `most` bytes.
 ///
 /// # Errors
-/// `Invalid` where the deployment file chose one that cannot be.
+/// As [`check`].
 pub(crate) fn name(chosen: Option<&str>, place: &Place, most: usize) -> Result<String> {
+    check(chosen, most)?;
+    Ok(chosen.map_or_else(|| usual(place, most), str::to_owned))
+}
+
+/// Checks the name of a table that the deployment file chose.
+///
+/// # Errors
+/// `Invalid` where it cannot be.
+pub(crate) fn check(chosen: Option<&str>, most: usize) -> Result<()> {
     match chosen {
-        None => Ok(usual(place, most)),
         Some(name) if name.is_empty() || name.contains('\0') => {
             Err(Error::invalid("a table has a name"))
         }
         Some(name) if name.len() > most => {
             Err(Error::invalid(format!("the table's name is longer than {most} bytes")))
         }
-        Some(name) => Ok(name.to_owned()),
+        _ => Ok(()),
     }
 }
 
@@ -94,13 +111,13 @@ pub(crate) fn ttl(options: &WriteOptions) -> Option<i64> {
 }
 
 /// Entries as one transaction writes them: each key once, and in order, so that two transactions
-/// never wait for each other; in portions that a statement can carry.
-pub(crate) fn portions(entries: Vec<(String, Bytes)>) -> Vec<Vec<(String, Bytes)>> {
+/// never wait for each other; in portions of at most so many bytes, but for one larger entry.
+pub(crate) fn portions(entries: Vec<(String, Bytes)>, most: usize) -> Vec<Vec<(String, Bytes)>> {
     let entries: BTreeMap<String, Bytes> = entries.into_iter().collect();
     let mut portions = Vec::new();
     let (mut portion, mut size) = (Vec::new(), 0);
     for (key, value) in entries {
-        if size + key.len() + value.len() > PORTION && !portion.is_empty() {
+        if size + key.len() + value.len() > most && !portion.is_empty() {
             portions.push(std::mem::take(&mut portion));
             size = 0;
         }
@@ -111,6 +128,70 @@ pub(crate) fn portions(entries: Vec<(String, Bytes)>) -> Vec<Vec<(String, Bytes)
         portions.push(portion);
     }
     portions
+}
+
+/// Wakes readers up that look for changes.
+pub(crate) struct Bell(watch::Sender<()>);
+
+impl Bell {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(()))
+    }
+
+    /// Something was written here.
+    pub(crate) fn ring(&self) {
+        if self.0.receiver_count() > 0 {
+            self.0.send_replace(());
+        }
+    }
+
+    pub(crate) fn listen(&self) -> Pace {
+        Pace { pause: SOON, written: self.0.subscribe() }
+    }
+}
+
+/// How often a reader looks: often while something happens, and ten times a second while nothing
+/// does, unless something is written here.
+pub(crate) struct Pace {
+    pause: Duration,
+    written: watch::Receiver<()>,
+}
+
+impl Pace {
+    /// Something was found.
+    pub(crate) fn hurry(&mut self) {
+        self.pause = SOON;
+    }
+
+    /// Waits for a while, or until something is written here.
+    pub(crate) async fn rest(&mut self) {
+        tokio::select! {
+            () = tokio::time::sleep(self.pause) => self.pause = (self.pause * 2).min(LATE),
+            // The store is gone where this fails, and then nobody waits for the rest.
+            _ = self.written.changed() => self.pause = SOON,
+        }
+    }
+}
+
+/// Tables that need it from time to time.
+pub(crate) trait Tidy: Send + Sync + 'static {
+    /// Marks what is over, and removes marks that are old enough.
+    fn tidy(&self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Tidies up from time to time, as long as the tables are there. Marks stay for `retention`.
+pub(crate) async fn keep_tidy(tables: Arc<impl Tidy>, retention: Duration) {
+    let [least, most] = TIDY;
+    let pause = (retention / 2).clamp(least, most);
+    loop {
+        // Not every host of a deployment at the same moment.
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        match tables.tidy().await {
+            Ok(()) => {}
+            Err(error) if error.kind() == Kind::NotFound => return,
+            Err(error) => tracing::debug!(%error, "tidying up a store failed"),
+        }
+    }
 }
 
 /// Why an addition changed nothing, by what the key has: `None` if it should have.
@@ -164,19 +245,20 @@ mod tests {
     #[test]
     fn entries_come_in_order_and_in_portions() {
         let entry = |key: &str, size: usize| (key.to_owned(), Bytes::from(vec![0; size]));
-        let portions = portions(vec![
+        let all = vec![
             entry("c", PORTION),
             entry("a", 1),
             entry("b", 1),
             entry("a", 2),
             entry("d", PORTION + 1),
-        ]);
+        ];
+        let portions = portions(all, PORTION);
         let keys: Vec<Vec<&str>> = portions
             .iter()
             .map(|portion| portion.iter().map(|(key, _)| key.as_str()).collect())
             .collect();
         assert_eq!(keys, [vec!["a", "b"], vec!["c"], vec!["d"]]);
         assert_eq!(portions[0][0].1.len(), 2);
-        assert!(super::portions(Vec::new()).is_empty());
+        assert!(super::portions(Vec::new(), 1).is_empty());
     }
 }

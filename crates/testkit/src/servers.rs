@@ -5,6 +5,7 @@
 mod account;
 mod etcd;
 mod memcached;
+mod mysql;
 mod nats;
 mod postgres;
 mod redis;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use account::Account;
 pub use etcd::{EtcdCluster, etcd_cluster, etcd_with, etcd_with_tls};
 pub use memcached::memcached_with;
+pub use mysql::{mysql_tls, mysql_with};
 pub use nats::{NatsCluster, nats_tls, nats_with};
 pub use postgres::{postgres_standby, postgres_tls, postgres_with};
 pub use redis::{Cluster, Sentinels, redis_tls, redis_with};
@@ -44,7 +46,8 @@ pub struct Vendor {
 }
 
 /// Every kind that keeps keys and values.
-pub const VENDORS: &[Vendor] = &[etcd::VENDOR, nats::VENDOR, postgres::VENDOR, redis::VENDOR];
+pub const VENDORS: &[Vendor] =
+    &[etcd::VENDOR, mysql::VENDOR, nats::VENDOR, postgres::VENDOR, redis::VENDOR];
 
 /// Every kind that caches.
 pub const CACHES: &[Vendor] = &[memcached::VENDOR, redis::VENDOR];

@@ -45,7 +45,7 @@ impl Backend for Postgres {
         let table = Table::open(server, name, self.retention, probed.timeline).await?;
         let table = Arc::new(table);
         let mut tidying = JoinSet::new();
-        tidying.spawn(Arc::clone(&table).tidy());
+        tidying.spawn(tables::keep_tidy(Arc::clone(&table), self.retention));
         let watching = Watching::new(Arc::clone(&table));
         let keys = Keys { table, offer: probed.offer, watching, _tidying: tidying };
         Ok(Arc::new(Checked::new(keys)))
@@ -121,7 +121,7 @@ impl Store for Keys {
     }
 
     async fn set_many(&self, entries: Vec<(String, Bytes)>, options: &WriteOptions) -> Result<()> {
-        let portions = tables::portions(entries);
+        let portions = tables::portions(entries, tables::PORTION);
         let set = SetMany { table: &self.table, portions: &portions, options };
         self.write(options, portions.len() < 2, &set).await
     }

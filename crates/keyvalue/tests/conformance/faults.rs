@@ -2,6 +2,7 @@
 
 mod etcd;
 mod etcd_cluster;
+mod mysql;
 mod nats;
 mod postgres;
 mod redis;
@@ -37,6 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     }
     trials.extend(etcd::trials());
     trials.extend(etcd_cluster::trials());
+    trials.extend(mysql::trials());
     trials.extend(nats::trials());
     trials.extend(postgres::trials());
     trials.extend(redis::trials());
@@ -70,6 +72,20 @@ async fn healed(store: &Arc<dyn Store>) {
     while let Err(error) = put(store, "healed").await {
         assert!(begun.elapsed() < Duration::from_secs(30), "it does not heal: {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn next(changes: &mut wharf_keyvalue::Changes) -> wharf_keyvalue::Change {
+    let next =
+        tokio::time::timeout(Duration::from_secs(20), futures::StreamExt::next(changes)).await;
+    next.expect("a change comes").unwrap().unwrap()
+}
+
+/// The key of the next change, which is a set.
+async fn heard(changes: &mut wharf_keyvalue::Changes) -> (String, wharf_keyvalue::Position) {
+    match next(changes).await {
+        wharf_keyvalue::Change::Set { key, position, .. } => (key, position),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -126,6 +126,7 @@ fn stores() -> impl Iterator<Item = (&'static str, Open)> {
     };
     let strict: Open = |data| open(embedded(Durability::Strict), data);
     let relaxed: Open = |data| open(embedded(Durability::Relaxed), data);
+    let mysql: Open = |data| remote("mysql", data);
     let nats: Open = |data| remote("nats", data);
     let cluster: Open = |data| {
         let place = Place { app: data.display().to_string(), ..place(data) };
@@ -140,6 +141,7 @@ fn stores() -> impl Iterator<Item = (&'static str, Open)> {
         ("embedded", strict),
         ("relaxed", relaxed),
         ("etcd", etcd),
+        ("mysql", mysql),
         ("nats", nats),
         ("nats-cluster", cluster),
         ("postgres", postgres),

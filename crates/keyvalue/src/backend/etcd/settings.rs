@@ -1,6 +1,6 @@
 //! The settings of a binding in etcd, and what the live server adds to its offer.
 
-use crate::backend::Best;
+use crate::Best;
 use crate::{Emulated, Levels, Offer};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
 use base::{Backend as _, Error, Kind, Place, Result};

@@ -2,7 +2,7 @@
 
 use super::statements::{SESSION, TIMELINE};
 use crate::Best;
-use crate::{Emulated, Levels, Offer};
+use crate::{Emulated, Levels, Offer, tables};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
 use base::{Backend as _, Error, Place, Result};
 use connect::postgres::{Postgres as Server, Settings, column};
@@ -116,20 +116,13 @@ impl Postgres {
         if self.connections == 0 {
             return Err(Error::invalid("there is at least one connection"));
         }
-        let place = Place {
-            base: PathBuf::new(),
-            data: PathBuf::new(),
-            app: String::new(),
-            capability: "keyvalue",
-            binding: String::new(),
-        };
-        self.name(&place)?;
+        tables::check(self.table.as_deref(), LONGEST_NAME)?;
         connect::postgres::check(&self.url, self.ca.is_some())
     }
 
     /// The name of the binding's table.
     pub(super) fn name(&self, place: &Place) -> Result<String> {
-        crate::tables::name(self.table.as_deref(), place, LONGEST_NAME)
+        tables::name(self.table.as_deref(), place, LONGEST_NAME)
     }
 
     /// The way to the server, over which nothing went yet.

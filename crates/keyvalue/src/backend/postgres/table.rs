@@ -1,14 +1,11 @@
 //! The tables of a binding: made where they are not there, tidied up, dropped.
 
 use super::statements::{Statements, quoted};
-use crate::tables::BATCH;
+use crate::tables::{BATCH, Tidy};
 use base::{Error, Kind, Result};
 use connect::postgres::{Postgres as Server, column};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How often a host looks for what is over while nobody watches, at most and at least.
-const TIDY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(30)];
 
 /// What the tables of today hold. One that holds something else was made by another version.
 const LAYOUT: i32 = 1;
@@ -18,7 +15,6 @@ pub(super) struct Table {
     pub(super) server: Arc<Server>,
     pub(super) sql: Statements,
     name: String,
-    retention: Duration,
 }
 
 impl Table {
@@ -30,7 +26,7 @@ impl Table {
         timeline: &str,
     ) -> Result<Self> {
         let sql = Statements::new(&name, retention, timeline);
-        let table = Self { server, sql, name, retention };
+        let table = Self { server, sql, name };
         let layout = match table.layout().await {
             Err(error) if error.kind() == Kind::NotFound => {
                 table.create().await?;
@@ -134,26 +130,6 @@ impl Table {
         rows.first().map_or(Ok(0), |row| column(row, 0))
     }
 
-    /// Tidies up from time to time, as long as the tables are there.
-    pub(super) async fn tidy(self: Arc<Self>) {
-        let [least, most] = TIDY;
-        let pause = (self.retention / 2).clamp(least, most);
-        loop {
-            // Not every host of a deployment at the same moment.
-            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-            let outcome = async {
-                while self.expire(u64::MAX).await? >= BATCH.unsigned_abs() {}
-                while self.forget().await? >= BATCH {}
-                Ok::<(), Error>(())
-            };
-            match outcome.await {
-                Ok(()) => {}
-                Err(error) if error.kind() == Kind::NotFound => return,
-                Err(error) => tracing::debug!(%error, "tidying up a store failed"),
-            }
-        }
-    }
-
     pub(super) async fn destroy(&self) -> Result<()> {
         let drop = format!(
             "{}; DROP TABLE IF EXISTS {}, {}, {}",
@@ -163,5 +139,13 @@ impl Table {
             self.meta()
         );
         self.server.script(&drop).await
+    }
+}
+
+impl Tidy for Table {
+    async fn tidy(&self) -> Result<()> {
+        while self.expire(u64::MAX).await? >= BATCH.unsigned_abs() {}
+        while self.forget().await? >= BATCH {}
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@
 use super::table::Table;
 use crate::local::Record;
 use crate::local::relay::{self, Failures, Relay, Told, resumed};
-use crate::tables::{BATCH, PORTION, key};
+use crate::tables::{BATCH, Bell, PORTION, Pace, key};
 use crate::{Change, Changes, Position, Version, Versioned, WatchOptions};
 use base::{Error, Result};
 use bytes::Bytes;
@@ -16,31 +16,22 @@ use connect::postgres::{Row, column};
 use futures::StreamExt as _;
 use std::num::ParseIntError;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::watch;
-
-/// The shortest and the longest pause between two looks.
-const SOON: Duration = Duration::from_millis(2);
-const LATE: Duration = Duration::from_millis(100);
 
 /// The watchers of one binding.
 pub(super) struct Watching {
     table: Arc<Table>,
     relay: Relay,
-    /// Wakes readers up.
-    written: watch::Sender<()>,
+    written: Bell,
 }
 
 impl Watching {
     pub(super) fn new(table: Arc<Table>) -> Self {
-        Self { table, relay: Relay::new(), written: watch::Sender::new(()) }
+        Self { table, relay: Relay::new(), written: Bell::new() }
     }
 
     /// Something was written here.
     pub(super) fn wake(&self) {
-        if self.written.receiver_count() > 0 {
-            self.written.send_replace(());
-        }
+        self.written.ring();
     }
 
     pub(super) async fn watch(&self, options: &WatchOptions) -> Result<Changes> {
@@ -70,8 +61,7 @@ impl Watching {
             table: Arc::clone(&self.table),
             place,
             missed: 0,
-            pause: SOON,
-            written: self.written.subscribe(),
+            pace: self.written.listen(),
             failures: Failures::default(),
         }
     }
@@ -159,8 +149,7 @@ struct Reader {
     place: Place,
     /// Up to which forgotten deletion it was told that some are.
     missed: u64,
-    pause: Duration,
-    written: watch::Receiver<()>,
+    pace: Pace,
     failures: Failures,
 }
 
@@ -170,9 +159,9 @@ impl relay::Reader for Reader {
             Ok(told) => {
                 self.failures.end();
                 if told.is_empty() {
-                    self.rest().await;
+                    self.pace.rest().await;
                 } else {
-                    self.pause = SOON;
+                    self.pace.hurry();
                 }
                 told
             }
@@ -185,15 +174,6 @@ impl relay::Reader for Reader {
 }
 
 impl Reader {
-    /// Waits for a while, or until something is written here.
-    async fn rest(&mut self) {
-        tokio::select! {
-            () = tokio::time::sleep(self.pause) => self.pause = (self.pause * 2).min(LATE),
-            // The store is gone where this fails, and then nobody waits for the rest.
-            _ = self.written.changed() => self.pause = SOON,
-        }
-    }
-
     async fn read(&mut self) -> Result<Vec<Told>> {
         let Place { transaction, nth, .. } = self.place;
         let nth = i32::try_from(nth).unwrap_or(i32::MAX);

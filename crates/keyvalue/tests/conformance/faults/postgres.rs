@@ -1,11 +1,10 @@
 //! What only PostgreSQL does: roles, standbys, transactions that end in another order, time lines.
 
-use super::{PLAIN, all_there, bound, healed, open, put, write_until_it_fails};
+use super::{PLAIN, all_there, bound, healed, heard, next, open, put, write_until_it_fails};
 use crate::trial;
 use base::Kind;
 use base::offer::Durability;
 use bytes::Bytes;
-use futures::StreamExt as _;
 use libtest_mimic::Trial;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use testkit::certificates::Certificates;
 use testkit::servers::{Server, postgres_standby, postgres_tls, postgres_with};
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
-use wharf_keyvalue::{Change, Changes, Position, Store, WatchOptions};
+use wharf_keyvalue::{Change, Store, WatchOptions};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -54,19 +53,6 @@ async fn ask_for(server: &Server, line: &str) {
     std::fs::write(server.folder().join("data/pg_hba.conf"), format!("{line}\n")).unwrap();
     run(server, "SELECT pg_reload_conf()").await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-}
-
-async fn next(changes: &mut Changes) -> Change {
-    let next = tokio::time::timeout(Duration::from_secs(20), changes.next()).await;
-    next.expect("a change comes").unwrap().unwrap()
-}
-
-/// The key of the next change, which is a set.
-async fn heard(changes: &mut Changes) -> (String, Position) {
-    match next(changes).await {
-        Change::Set { key, position, .. } => (key, position),
-        other => panic!("{other:?}"),
-    }
 }
 
 async fn wrong_password() {

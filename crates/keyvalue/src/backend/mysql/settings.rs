@@ -1,0 +1,224 @@
+//! The settings of a binding in MySQL or MariaDB, and what the live server adds to its offer.
+
+use crate::Best;
+use crate::{Emulated, Levels, Offer, tables};
+use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
+use base::{Backend as _, Error, Place, Result};
+use connect::mysql::{Mysql as Server, Settings, column};
+use connect::tls::Trust;
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The most bytes of a table's name: an identifier has 64, and there are `_fences` besides.
+const LONGEST_NAME: usize = 54;
+
+/// So much of a packet is not the value.
+const OVERHEAD: usize = 64 << 10;
+
+/// What every connection is told first. Times are counted in UTC; what a column cannot hold is an
+/// error; and nothing is locked but rows that are there.
+const SESSION: &[&str] = &[
+    "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES', autocommit = 1",
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+];
+
+/// What it offers at most.
+pub(in crate::backend) const BEST: Best = Best {
+    backend: Mysql::NAME,
+    levels: Levels {
+        durability: Durability::Fsync,
+        atomicity: Atomicity::Binding,
+        ttl: Ttl::Milliseconds,
+        list: List::Ordered,
+        watch: Watch::Resumable,
+        fence: Fence::SingleNode,
+        consistency: Consistency::Primary,
+    },
+    lowered: &[(
+        "durability",
+        "os-buffer unless `innodb_flush_log_at_trx_commit = 1`, and `sync_binlog = 1` where there \
+         is a binary log; none with 0",
+    )],
+    emulated: &[(WATCH.ability, WATCH.how), (TTL.ability, TTL.how)],
+};
+
+const WATCH: Emulated = Emulated {
+    ability: "watch",
+    how: "writes belong to epochs, which are read once all of their writes have ended, ten times a \
+          second at least",
+};
+
+const TTL: Emulated = Emulated {
+    ability: "ttl",
+    how: "its end is kept beside the value and judged by the database's clock",
+};
+
+/// `mysql:` — entries in a table of MariaDB or MySQL.
+///
+/// Needs MariaDB 10.6 or MySQL 8.0, and the right to create tables where the binding's are not
+/// there yet.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Mysql {
+    /// `mysql://[user[:password]@]host[:port]/database[?ssl-mode=…]`, where `ssl-mode` is
+    /// `disabled` (the default without `ca`) or `required`; a server's certificate is always
+    /// verified
+    pub url: String,
+    /// The table. Others, with `_epochs`, `_fences` and `_meta` behind the name, come with it.
+    /// Default `"wharf_<app>_<binding>"`.
+    #[serde(default)]
+    pub table: Option<String>,
+    /// The file of the certificate authorities that are trusted with TLS, in PEM. Default: the
+    /// system's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// The file of the certificate to show to a server that asks for one, in PEM.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// The file of its private key, in PEM.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+    /// How long deletions are remembered for watchers that come back. Default `"10m"`.
+    #[serde(
+        default = "Mysql::ten_minutes",
+        deserialize_with = "base::units::deserialize_duration"
+    )]
+    pub retention: Duration,
+    /// The most connections of this host. Default `16`.
+    #[serde(default = "Mysql::some")]
+    pub connections: usize,
+    /// How long a call may take. Default `"5s"`.
+    #[serde(
+        default = "Mysql::five_seconds",
+        deserialize_with = "base::units::deserialize_duration"
+    )]
+    pub timeout: Duration,
+    /// How many calls are on their way at once, or wait for a connection. Default `1024`.
+    #[serde(default = "Mysql::many")]
+    pub in_flight: usize,
+}
+
+/// What the live server says of itself.
+pub(super) struct Probed {
+    pub(super) offer: Offer,
+    /// The most bytes of values in one statement.
+    pub(super) portion: usize,
+}
+
+impl Mysql {
+    fn ten_minutes() -> Duration {
+        Duration::from_secs(600)
+    }
+
+    fn five_seconds() -> Duration {
+        Duration::from_secs(5)
+    }
+
+    fn some() -> usize {
+        16
+    }
+
+    fn many() -> usize {
+        1024
+    }
+
+    /// What can be said without the server.
+    pub(super) fn verify(&self) -> Result<()> {
+        if self.connections == 0 {
+            return Err(Error::invalid("there is at least one connection"));
+        }
+        tables::check(self.table.as_deref(), LONGEST_NAME)?;
+        connect::mysql::check(&self.url, self.ca.is_some())
+    }
+
+    /// The name of the binding's table.
+    pub(super) fn name(&self, place: &Place) -> Result<String> {
+        tables::name(self.table.as_deref(), place, LONGEST_NAME)
+    }
+
+    /// The way to the server, over which nothing went yet.
+    pub(super) fn connection(&self, place: &Place) -> Result<Server> {
+        let Self { ca, certificate, key, .. } = self;
+        let trust =
+            Trust::read(&place.base, ca.as_deref(), certificate.as_deref(), key.as_deref())?;
+        Server::new(&Settings {
+            url: self.url.clone(),
+            trust,
+            connections: self.connections,
+            timeout: self.timeout,
+            in_flight: self.in_flight,
+            session: SESSION,
+        })
+    }
+}
+
+/// What the server can do.
+pub(super) async fn probe(server: &Server) -> Result<Probed> {
+    let sql = "SELECT VERSION(), @@GLOBAL.read_only, @@GLOBAL.innodb_flush_log_at_trx_commit,
+                      @@GLOBAL.log_bin, @@GLOBAL.sync_binlog, @@SESSION.binlog_format,
+                      CAST(@@GLOBAL.max_allowed_packet AS UNSIGNED)";
+    let mut rows = server.rows(sql, &[]).await?;
+    let row = rows.first_mut();
+    let row = row.ok_or_else(|| Error::corrupt("the server said nothing of itself"))?;
+    let version: String = column(row, 0)?;
+    let (name, number) = admit(&version, server.server())?;
+    if column::<i64>(row, 1)? != 0 {
+        return Err(Error::unavailable(format!("{} is a read-only replica", server.server()))
+            .with_hint("name its primary"));
+    }
+    let has_log = column::<i64>(row, 3)? != 0;
+    if has_log && column::<String>(row, 5)? == "STATEMENT" {
+        return Err(Error::unsupported(format!(
+            "{} writes statements to its binary log, which other servers would answer in their \
+             own way",
+            server.server()
+        ))
+        .with_hint("set its binlog_format to ROW or MIXED"));
+    }
+    // Locks hold on one node of it, so of two that write neither would know.
+    if !server
+        .rows("SHOW VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON'", &[])
+        .await?
+        .is_empty()
+    {
+        return Err(Error::unsupported(format!("{} is a node of Galera", server.server()))
+            .with_hint("name a server that is not, or use another backend"));
+    }
+    let durability = match (column::<i64>(row, 2)?, has_log, column::<i64>(row, 4)?) {
+        (0, ..) => Durability::None,
+        (2, ..) => Durability::OsBuffer,
+        // What is not in the log after a loss of power is rolled back.
+        (_, true, sync) if sync != 1 => Durability::OsBuffer,
+        _ => Durability::Fsync,
+    };
+    let packet = usize::try_from(column::<u64>(row, 6)?).unwrap_or(usize::MAX);
+    let offer = Offer {
+        backend: format!("{name} {number}").into(),
+        levels: Levels { durability, ..BEST.levels },
+        max_key: Offer::MAX_KEY,
+        max_value: Offer::MAX_VALUE.min(packet.saturating_sub(OVERHEAD)),
+        emulated: vec![WATCH, TTL],
+    };
+    Ok(Probed { offer, portion: tables::PORTION.min(packet / 2) })
+}
+
+/// The server's name and number, if it can keep the entries.
+fn admit<'a>(version: &'a str, server: &str) -> Result<(&'static str, &'a str)> {
+    // An old habit of MariaDB's: it says 5.5.5 first.
+    let version = version.strip_prefix("5.5.5-").unwrap_or(version);
+    let number = version.split('-').next().unwrap_or_default();
+    let mut numbers = number.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let (name, needed) = match version.contains("MariaDB") {
+        true => ("mariadb", (10, 6)),
+        false => ("mysql", (8, 0)),
+    };
+    if found < needed {
+        let (major, minor) = needed;
+        return Err(Error::unsupported(format!(
+            "{server} is {name} {number}, and {major}.{minor} is needed"
+        )));
+    }
+    Ok((name, number))
+}

@@ -1,0 +1,312 @@
+//! What only MySQL and MariaDB do: users, packets, transactions that end in another order.
+
+use super::{PLAIN, bound, heard, next, open, put};
+use crate::trial;
+use base::Kind;
+use base::offer::Durability;
+use bytes::Bytes;
+use libtest_mimic::Trial;
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use testkit::certificates::Certificates;
+use testkit::servers::{Server, mysql_tls, mysql_with};
+use wharf_keyvalue::{Change, Offer, Store, WatchOptions, WriteOptions};
+
+pub(super) fn trials() -> Vec<Trial> {
+    vec![
+        trial("faults::mysql::a_wrong_password_is_told_without_it", wrong_password()),
+        trial("faults::mysql::a_database_that_is_not_there_is_told", no_database()),
+        trial("faults::mysql::tls_is_asked_for_and_checked_on_both_sides", tls()),
+        trial("faults::mysql::a_user_that_may_not_create_is_told_who_may", no_right()),
+        trial("faults::mysql::a_server_that_only_reads_is_refused", read_only()),
+        trial("faults::mysql::the_offer_follows_the_servers_settings", settings()),
+        trial("faults::mysql::what_was_prepared_works_after_a_restart", restart()),
+        trial("faults::mysql::a_write_that_ends_late_is_heard_of", late()),
+        trial("faults::mysql::writers_and_watchers_lose_nothing", many()),
+        trial("faults::mysql::a_deletion_that_was_forgotten_is_announced", forgotten()),
+        trial("faults::mysql::many_hosts_open_a_binding_at_once", openers()),
+        trial("faults::mysql::a_binding_that_is_destroyed_leaves_nothing", destroyed()),
+    ]
+}
+
+fn url(server: &Server) -> String {
+    format!("mysql://root@{}/wharf", server.address())
+}
+
+/// A client of no backend.
+async fn raw(server: &Server) -> Conn {
+    Conn::from_url(format!("{}?prefer_socket=false", url(server))).await.unwrap()
+}
+
+async fn run(server: &Server, sql: &str) {
+    raw(server).await.query_drop(sql).await.unwrap();
+}
+
+async fn wrong_password() {
+    let server = mysql_with(&[]);
+    let address = server.address();
+    run(&server, "CREATE USER guest IDENTIFIED BY 'open sesame'").await;
+    run(&server, "GRANT ALL ON wharf.* TO guest").await;
+    for user in ["guest:hunter2", "guest", "nobody:hunter2"] {
+        let error = open(&format!("mysql://{user}@{address}/wharf")).await.err().unwrap();
+        assert_eq!(error.kind(), Kind::Denied, "{error}");
+        let words = format!("{error} {}", error.hint().unwrap());
+        assert!(words.contains(&address.to_string()) && !words.contains("hunter2"), "{words}");
+    }
+    let right = format!("mariadb://guest:open%20sesame@{address}/wharf");
+    put(&open(&right).await.unwrap(), "key").await.unwrap();
+}
+
+async fn no_database() {
+    let server = mysql_with(&[]);
+    let nowhere = format!("mysql://root@{}/nowhere", server.address());
+    let error = open(&nowhere).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    assert!(error.hint().unwrap().contains("CREATE DATABASE `nowhere`"), "{error}");
+}
+
+async fn tls() {
+    let certificates = Certificates::new();
+    let server = mysql_tls(&certificates);
+    let plain = mysql_with(&[]);
+    let (ca, others) = (certificates.ca.display(), Certificates::new());
+    // No silent plain text, and no TLS with whom nobody knows.
+    let error = open(&format!("{}?ssl-mode=REQUIRED", url(&plain))).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    assert!(error.to_string().contains(&plain.address().to_string()), "{error}");
+    let with_ca = |server: &Server, ca: &std::path::Path| {
+        format!("{{ url = '{}', ca = '{}' }}", url(server), ca.display())
+    };
+    assert!(bound(&with_ca(&plain, &certificates.ca)).await.is_err());
+    let required = format!("{}?ssl-mode=REQUIRED", url(&server));
+    for untrusted in [open(&required).await, bound(&with_ca(&server, &others.ca)).await] {
+        let error = untrusted.err().unwrap();
+        assert_eq!(error.kind(), Kind::Invalid, "{error}");
+        assert!(error.hint().unwrap().contains("ca ="), "{error}");
+    }
+    put(&bound(&with_ca(&server, &certificates.ca)).await.unwrap(), "key").await.unwrap();
+    put(&open(&url(&server)).await.unwrap(), "key").await.unwrap();
+    // Who the client is, a certificate says.
+    run(&server, "CREATE USER client REQUIRE X509").await;
+    run(&server, "GRANT ALL ON wharf.* TO client").await;
+    let named = format!("mysql://client@{}/wharf", server.address());
+    let error = bound(&format!("{{ url = '{named}', ca = '{ca}' }}")).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Denied, "{error}");
+    let shown = format!(
+        "{{ url = '{named}', ca = '{ca}', certificate = '{}', key = '{}' }}",
+        certificates.client.display(),
+        certificates.client_key.display()
+    );
+    put(&bound(&shown).await.unwrap(), "key").await.unwrap();
+}
+
+async fn no_right() {
+    let server = mysql_with(&[]);
+    run(&server, "CREATE USER guest").await;
+    run(&server, "GRANT SELECT, INSERT, UPDATE, DELETE ON wharf.* TO guest").await;
+    let guest = format!("{{ url = 'mysql://guest@{}/wharf', table = 'x`y' }}", server.address());
+    let error = bound(&guest).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Denied, "{error}");
+    assert!(error.hint().unwrap().contains("TO 'guest'"), "{error}");
+    // Once somebody has made the tables the guest needs no more than to use them.
+    bound(&format!("{{ url = '{}', table = 'x`y' }}", url(&server))).await.unwrap();
+    let store = bound(&guest).await.unwrap();
+    put(&store, "key").await.unwrap();
+    let error = store.destroy().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied, "{error}");
+}
+
+async fn read_only() {
+    let server = mysql_with(&["--read-only"]);
+    let error = open(&url(&server)).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    assert!(error.to_string().contains("read-only replica"), "{error}");
+    // One that becomes so while it is used says so too.
+    run(&server, "SET GLOBAL read_only = 0").await;
+    run(&server, "CREATE USER guest").await;
+    run(&server, "GRANT ALL ON wharf.* TO guest").await;
+    let store = open(&format!("mysql://guest@{}/wharf", server.address())).await.unwrap();
+    put(&store, "key").await.unwrap();
+    run(&server, "SET GLOBAL read_only = 1").await;
+    let error = put(&store, "key").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    assert_eq!(error.hint(), Some("name the primary"));
+}
+
+async fn settings() {
+    for (arguments, durability) in [
+        (&["--innodb-flush-log-at-trx-commit=0"][..], Durability::None),
+        (&["--innodb-flush-log-at-trx-commit=2"], Durability::OsBuffer),
+        (&["--log-bin"], Durability::OsBuffer),
+        (&["--log-bin", "--sync-binlog=1"], Durability::Fsync),
+    ] {
+        let server = mysql_with(arguments);
+        let store = open(&url(&server)).await.unwrap();
+        assert_eq!(store.offer().levels.durability, durability, "{arguments:?}");
+    }
+    let server = mysql_with(&["--log-bin", "--binlog-format=STATEMENT"]);
+    let error = open(&url(&server)).await.err().unwrap();
+    assert!(error.hint().unwrap().contains("ROW"), "{error}");
+    // A value that is offered fits, in a batch too.
+    let server = mysql_with(&["--max-allowed-packet=1M"]);
+    let store = open(&url(&server)).await.unwrap();
+    let most = store.offer().max_value;
+    assert!(most < 1 << 20 && most < Offer::MAX_VALUE, "{most}");
+    let value = Bytes::from(vec![7; most]);
+    let entries = (0..4).map(|number| (number.to_string(), value.clone())).collect();
+    store.set_many(entries, &PLAIN).await.unwrap();
+    assert_eq!(store.get("3").await.unwrap().map(|found| found == value), Some(true));
+}
+
+async fn restart() {
+    let vendor = testkit::servers::VENDORS.iter().find(|it| it.name == "mysql").unwrap();
+    let mut server = (vendor.start)();
+    let store = open(&url(&server)).await.unwrap();
+    for _ in 0..3 {
+        put(&store, "key").await.unwrap();
+        server.crash();
+        server = (vendor.again)(server);
+        // At once, with no write that finds out first.
+        assert!(store.exists("key").await.unwrap());
+        assert_eq!(store.get("key").await.unwrap(), Some(Bytes::from_static(b"x")));
+    }
+}
+
+async fn late() {
+    let server = mysql_with(&[]);
+    let settings = format!("{{ url = '{}', table = 'kv' }}", url(&server));
+    let store = bound(&settings).await.unwrap();
+    let mut changes = store.watch(&WatchOptions::default()).await.unwrap();
+    for round in 0..5 {
+        // It begins before the other, and ends behind it.
+        let mut other = raw(&server).await;
+        let late = format!("late {round}");
+        other.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await.unwrap();
+        other.query_drop("START TRANSACTION").await.unwrap();
+        let write = "INSERT INTO kv VALUES (?, 'x', 'a version', NULL, (SELECT number FROM \
+                     kv_epochs ORDER BY number DESC LIMIT 1 LOCK IN SHARE MODE), 0)";
+        other.exec_drop(write, (late.as_bytes(),)).await.unwrap();
+        let soon = format!("soon {round}");
+        put(&store, &soon).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        // It holds up no other write meanwhile.
+        let begun = Instant::now();
+        put(&store, "meanwhile").await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        other.query_drop("COMMIT").await.unwrap();
+        let mut told = Vec::new();
+        let mut position = None;
+        while told.len() < 3 {
+            let (key, behind) = heard(&mut changes).await;
+            told.push(key);
+            position = Some(behind);
+        }
+        told.sort_unstable();
+        assert_eq!(told, [late.as_str(), "meanwhile", soon.as_str()]);
+        let from = WatchOptions { from: position, ..WatchOptions::default() };
+        let mut resumed = store.watch(&from).await.unwrap();
+        let next = format!("next {round}");
+        put(&store, &next).await.unwrap();
+        assert_eq!(heard(&mut resumed).await.0, next);
+        assert_eq!(heard(&mut changes).await.0, next);
+    }
+}
+
+async fn many() {
+    let server = mysql_with(&[]);
+    let settings = format!("{{ url = '{}' }}", url(&server));
+    let hosts = [bound(&settings).await.unwrap(), bound(&settings).await.unwrap()];
+    let mut changes = hosts[0].watch(&WatchOptions::default()).await.unwrap();
+    let (_, mut last) = {
+        put(&hosts[0], "first").await.unwrap();
+        heard(&mut changes).await
+    };
+    let writers = (0..8).map(|writer| {
+        let store = Arc::clone(&hosts[writer % 2]);
+        async move {
+            for number in 0..100 {
+                put(&store, &format!("{writer}/{number}")).await.unwrap();
+            }
+        }
+    });
+    // One that hears all, and one that goes on again and again where it was.
+    let listener = async {
+        let mut told = std::collections::BTreeSet::new();
+        while told.len() < 800 {
+            assert!(told.insert(heard(&mut changes).await.0), "a change comes once");
+        }
+    };
+    let again = async {
+        let mut told = std::collections::BTreeSet::new();
+        while told.len() < 800 {
+            let from = WatchOptions { from: Some(last), ..WatchOptions::default() };
+            let mut resumed = hosts[1].watch(&from).await.unwrap();
+            for _ in 0..40.min(800 - told.len()) {
+                let (key, position) = heard(&mut resumed).await;
+                assert!(told.insert(key), "a change comes once");
+                last = position;
+            }
+        }
+    };
+    futures::join!(futures::future::join_all(writers), listener, again);
+}
+
+async fn forgotten() {
+    let server = mysql_with(&[]);
+    let settings = format!("{{ url = '{}', retention = '100ms' }}", url(&server));
+    let store = bound(&settings).await.unwrap();
+    let mut changes = store.watch(&WatchOptions::default()).await.unwrap();
+    put(&store, "stays").await.unwrap();
+    put(&store, "goes").await.unwrap();
+    heard(&mut changes).await;
+    let (_, position) = heard(&mut changes).await;
+    drop(changes);
+    store.delete("goes", &PLAIN).await.unwrap();
+    let from = WatchOptions { from: Some(position), ..WatchOptions::default() };
+    let begun = Instant::now();
+    let position = loop {
+        let mut resumed = store.watch(&from).await.unwrap();
+        match next(&mut resumed).await {
+            Change::Delete { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
+            Change::Missed { position } => break position,
+            other => panic!("{other:?}"),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is never forgotten");
+    };
+    // Behind that nothing is missing.
+    let from = WatchOptions { from: Some(position), ..WatchOptions::default() };
+    let mut resumed = store.watch(&from).await.unwrap();
+    put(&store, "next").await.unwrap();
+    assert_eq!(heard(&mut resumed).await.0, "next");
+    let rows: Vec<u64> = raw(&server).await.query("SELECT 1 FROM wharf_app_default").await.unwrap();
+    assert_eq!(rows.len(), 2);
+}
+
+async fn openers() {
+    let server = mysql_with(&[]);
+    let settings = format!("{{ url = '{}' }}", url(&server));
+    let opened = futures::future::join_all((0..8).map(|_| bound(&settings))).await;
+    let stores: Vec<Arc<dyn Store>> = opened.into_iter().map(Result::unwrap).collect();
+    for (number, store) in stores.iter().enumerate() {
+        put(store, &number.to_string()).await.unwrap();
+    }
+    for number in 0..stores.len() {
+        assert!(stores[0].exists(&number.to_string()).await.unwrap());
+    }
+}
+
+async fn destroyed() {
+    let server = mysql_with(&[]);
+    let mut client = raw(&server).await;
+    let store = open(&url(&server)).await.unwrap();
+    let _changes = store.watch(&WatchOptions::default()).await.unwrap();
+    let fenced = WriteOptions::fenced("lock", 1);
+    store.set("key", Bytes::from_static(b"x"), &fenced).await.unwrap();
+    let tables: Vec<String> = client.query("SHOW TABLES").await.unwrap();
+    assert_eq!(tables.len(), 4, "{tables:?}");
+    store.destroy().await.unwrap();
+    let tables: Vec<String> = client.query("SHOW TABLES").await.unwrap();
+    assert!(tables.is_empty(), "{tables:?}");
+}
