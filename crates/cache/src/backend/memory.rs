@@ -97,6 +97,11 @@ impl Slots {
         Self { slots, size: size.0, written: AtomicU64::new(0), offer }
     }
 
+    /// Forgets everything.
+    pub(super) fn forget(&self) {
+        self.slots.invalidate_all();
+    }
+
     /// Stores a value that ends at a moment.
     pub(super) async fn put(&self, key: &str, entry: Expiring) {
         let weight = u64::from(weight(key, &entry.value));

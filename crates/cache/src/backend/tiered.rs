@@ -166,6 +166,7 @@ impl Entries for Tiers {
     }
 
     async fn destroy(&self) -> Result<()> {
+        self.front.forget();
         self.behind.destroy().await
     }
 }

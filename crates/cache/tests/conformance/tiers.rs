@@ -72,4 +72,7 @@ async fn spared() {
         assert_eq!(cache.get("key").await.unwrap().unwrap(), "value");
     }
     assert!(cache.get("other").await.is_err());
+    // Nothing is left here even where nobody could remove what is behind.
+    cache.destroy().await.unwrap_err();
+    assert!(cache.get("key").await.is_err());
 }
