@@ -42,6 +42,22 @@ async fn set(changes: &mut Changes, wanted: (&str, &str)) -> Result<Position, Br
     }
 }
 
+/// So many keys, each of which gets its own name for a value. The changes of one key come in their
+/// order, those of several may not.
+async fn heard(changes: &mut Changes, number: usize) -> Result<BTreeSet<String>, Broken> {
+    let mut keys = BTreeSet::new();
+    while keys.len() < number {
+        match change(changes).await? {
+            Change::Set { key, value, .. } => {
+                equal(text(key.clone()), value)?;
+                holds(keys.insert(key), "a change comes once")?;
+            }
+            other => return Err(Broken::new(format!("found {other:?}, wanted a key to be set"))),
+        }
+    }
+    Ok(keys)
+}
+
 async fn deleted(changes: &mut Changes, wanted: &str) -> Result<Position, Broken> {
     match change(changes).await? {
         Change::Delete { key, position } => {
@@ -81,12 +97,8 @@ async fn a_watcher_hears_of_what_it_asked_for(stage: Stage) -> Kept {
     for key in ["a", "c", "a/2", "a/1", "b/2", "b/1", "a/3"] {
         put(&*store, key, key).await?;
     }
-    for key in ["a/2", "a/1", "a/3"] {
-        set(&mut by_prefix, (key, key)).await?;
-    }
-    for key in ["a/1", "b/1"] {
-        set(&mut by_keys, (key, key)).await?;
-    }
+    equal(heard(&mut by_prefix, 3).await?, ["a/1", "a/2", "a/3"].map(str::to_owned).into())?;
+    equal(heard(&mut by_keys, 2).await?, ["a/1", "b/1"].map(str::to_owned).into())?;
     set(&mut by_both, ("a/1", "a/1")).await?;
     for rest in [by_prefix, by_keys, by_both] {
         holds(futures::StreamExt::into_future(rest).now_or_never().is_none(), "no more comes")?;
@@ -140,22 +152,12 @@ async fn every_watcher_hears_of_every_change(stage: Stage) -> Kept {
         watchers.push(store.watch(&WatchOptions::default()).await?);
     }
     for round in 0..50 {
-        put(&*store, &format!("key {round}"), &round.to_string()).await?;
+        let key = format!("key {round}");
+        put(&*store, &key, &key).await?;
     }
     let wanted: BTreeSet<String> = (0..50).map(|round| format!("key {round}")).collect();
     for changes in &mut watchers {
-        // The changes of one key come in their order; those of several may not.
-        let mut heard = BTreeSet::new();
-        while heard.len() < wanted.len() {
-            match change(changes).await? {
-                Change::Set { key, value, .. } => {
-                    equal(key.strip_prefix("key ").map(text), Some(value))?;
-                    holds(heard.insert(key), "a change comes once")?;
-                }
-                other => return Err(Broken::new(format!("found {other:?}, wanted a set"))),
-            }
-        }
-        equal(&heard, &wanted)?;
+        equal(heard(changes, wanted.len()).await?, wanted.clone())?;
     }
     Ok(())
 }
