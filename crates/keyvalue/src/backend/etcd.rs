@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard};
 use transaction::{Outcome, answers, chunks, version};
 use watch::Watching;
 
@@ -53,6 +54,7 @@ impl Backend for Etcd {
             cluster: found.cluster,
             operations: found.operations,
             patience: self.timeout,
+            counting: std::array::from_fn(|_| Mutex::default()),
             offer: found.offer,
             watching,
         })))
@@ -70,6 +72,8 @@ pub struct Keys {
     operations: usize,
     /// How long a counter is fought for.
     patience: Duration,
+    /// Who counts waits for its turn here, so that only hosts fight for a counter.
+    counting: [Mutex<()>; 64],
     offer: Offer,
     leases: Leases,
     watching: Watching,
@@ -165,6 +169,18 @@ impl Keys {
         Ok(entry.kvs().first().cloned())
     }
 
+    /// The turn to count, of which there is one for this key and a few others.
+    async fn turn(&self, key: &str) -> Result<Option<MutexGuard<'_, ()>>> {
+        let number = key
+            .bytes()
+            .fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        let Some(counting) = self.counting.get(number % self.counting.len()) else {
+            return Ok(None);
+        };
+        let turn = tokio::time::timeout(self.patience, counting.lock()).await;
+        turn.map(Some).map_err(|_elapsed| crowded(key))
+    }
+
     /// Values as of one moment, as many at once as fit in a transaction. `None` if the server
     /// threw the moment away meanwhile.
     async fn values(&self, keys: &[String]) -> Result<Option<Vec<Option<Bytes>>>> {
@@ -190,6 +206,10 @@ impl Keys {
         }
         Ok(Some(values))
     }
+}
+
+fn crowded(key: &str) -> Error {
+    Error::exhausted(format!("too many count at `{key}` at once"))
 }
 
 #[async_trait]
@@ -272,6 +292,7 @@ impl Store for Keys {
 
     async fn increment(&self, key: &str, delta: i64, options: &WriteOptions) -> Result<i64> {
         let (name, begun) = (self.name(key), Instant::now());
+        let _turn = self.turn(key).await?;
         let mut current = self.counter(&name, options).await?;
         let mut pause = Duration::from_micros(500);
         loop {
@@ -298,9 +319,7 @@ impl Store for Keys {
             });
             match outcome.await? {
                 Outcome::Unmet(now) if begun.elapsed() < self.patience => current = now,
-                Outcome::Unmet(_) => {
-                    return Err(Error::exhausted(format!("too many count at `{key}` at once")));
-                }
+                Outcome::Unmet(_) => return Err(crowded(key)),
                 outcome => return outcome.revision(options).map(|_| sum),
             }
             tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;

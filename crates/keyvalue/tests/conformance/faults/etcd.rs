@@ -54,10 +54,13 @@ async fn full() {
     put(&store, "before").await.unwrap();
     let big = Bytes::from(vec![7; 1 << 20]);
     let mut refused = None;
-    for number in 0..12 {
+    for number in 0..64 {
         if let Err(error) = store.set(&format!("big {number}"), big.clone(), &PLAIN).await {
             refused = Some(error);
+            break;
         }
+        // The server looks at its size every now and then.
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let refused = refused.expect("there is no room for all of it");
     assert_eq!(refused.kind(), Kind::Exhausted, "{refused}");
