@@ -117,14 +117,17 @@ impl Etcd {
         }
     }
 
-    /// A server that wants TLS hangs up on who does not begin with it.
+    /// A server that wants TLS hangs up on who does not begin with it, and the other way round.
     fn suspect_tls(&self, error: Error) -> Error {
         let has_hung_up = ["broken", "closed", "reset"];
         let has_hung_up = has_hung_up.iter().any(|word| error.message().contains(word));
-        match has_hung_up && self.url.starts_with("etcd:") {
-            true => error.with_hint("a server that wants TLS has a URL that begins with `etcds:`"),
-            false => error,
+        if !has_hung_up || error.hint().is_some() {
+            return error;
         }
+        error.with_hint(match self.url.starts_with("etcds:") {
+            true => "a server that does not speak TLS has a URL that begins with `etcd:`",
+            false => "a server that wants TLS has a URL that begins with `etcds:`",
+        })
     }
 
     /// What the server behind the binding can do.
