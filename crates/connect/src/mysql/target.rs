@@ -84,11 +84,10 @@ fn ssl(trust: &Trust) -> Result<SslOpts> {
 
 /// The URL as the client takes it, without its `ssl-mode`.
 fn split(url: &str) -> (String, Option<&str>) {
-    let url = match url.split_once("://") {
+    match url.split_once("://") {
         Some(("mariadb", rest)) => (format!("mysql://{}", without_mode(rest)), mode(rest)),
         _ => (without_mode(url), mode(url)),
-    };
-    url
+    }
 }
 
 fn mode(url: &str) -> Option<&str> {

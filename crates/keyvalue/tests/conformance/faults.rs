@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use testkit::proxy::Proxy;
 use testkit::servers::{VENDORS, Vendor};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use wharf_keyvalue::{BACKENDS, Store, WriteOptions};
+use wharf_keyvalue::{BACKENDS, Change, Changes, Position, Store, WriteOptions};
 
 const PLAIN: WriteOptions = WriteOptions { expect: None, ttl: None, fence: None };
 
@@ -75,16 +75,16 @@ async fn healed(store: &Arc<dyn Store>) {
     }
 }
 
-async fn next(changes: &mut wharf_keyvalue::Changes) -> wharf_keyvalue::Change {
+async fn next(changes: &mut Changes) -> Change {
     let next =
         tokio::time::timeout(Duration::from_secs(20), futures::StreamExt::next(changes)).await;
     next.expect("a change comes").unwrap().unwrap()
 }
 
 /// The key of the next change, which is a set.
-async fn heard(changes: &mut wharf_keyvalue::Changes) -> (String, wharf_keyvalue::Position) {
+async fn heard(changes: &mut Changes) -> (String, Position) {
     match next(changes).await {
-        wharf_keyvalue::Change::Set { key, position, .. } => (key, position),
+        Change::Set { key, position, .. } => (key, position),
         other => panic!("{other:?}"),
     }
 }
@@ -242,7 +242,7 @@ async fn watch(vendor: &'static Vendor) {
         put(&direct, &key).await.unwrap();
         let next = tokio::time::timeout(Duration::from_secs(20), changes.next());
         let change = next.await.expect("a change").unwrap().unwrap();
-        let told = matches!(&change, wharf_keyvalue::Change::Set { key: told, .. } if *told == key);
+        let told = matches!(&change, Change::Set { key: told, .. } if *told == key);
         assert!(told, "{key}: {change:?}");
     }
 }

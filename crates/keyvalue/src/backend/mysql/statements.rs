@@ -189,16 +189,17 @@ fn state(table: &str, epochs: &str, meta: &str) -> String {
 /// What changed behind the epoch `?` and in it behind a place, up to an epoch: at most so many
 /// changes and, but for a first one that is larger, so many bytes of values.
 fn changes(table: &str) -> String {
+    // Sizes are summed without the values, of which a server would make a table.
     format!(
-        "SELECT epoch, nth, version, k, value FROM (
-             SELECT *, SUM(COALESCE(LENGTH(value), 0)) OVER (ORDER BY epoch, nth, version)
-                       - COALESCE(LENGTH(value), 0) AS size_before
+        "SELECT t.epoch, t.nth, t.version, t.k, t.value FROM (
+             SELECT k, SUM(size) OVER (ORDER BY epoch, nth, version) - size AS size_before
              FROM (
-                 SELECT epoch, nth, version, k, value FROM {table}
+                 SELECT epoch, nth, version, k, COALESCE(LENGTH(value), 0) AS size FROM {table}
                  WHERE epoch >= ? AND epoch <= ?
                    AND (epoch > ? OR nth > ? OR (nth = ? AND LEFT(version, 7) > ?))
                  ORDER BY epoch, nth, version LIMIT ?
              ) found
-         ) summed WHERE size_before < ? ORDER BY epoch, nth, version"
+         ) summed JOIN {table} t ON t.k = summed.k
+         WHERE size_before < ? ORDER BY t.epoch, t.nth, t.version"
     )
 }

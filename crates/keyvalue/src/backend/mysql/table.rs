@@ -185,7 +185,7 @@ impl Work for Forget<'_> {
         let sql = &self.0.sql;
         let mut rows = connection.query(&sql.old, &[u64::MAX.into(), BATCH.into()]).await?;
         let mut keys: Vec<Value> = Vec::with_capacity(rows.len());
-        let mut last = 0;
+        let mut last = 0_u64;
         for row in &mut rows {
             keys.push(column(row, 0)?);
             last = last.max(column(row, 1)?);
