@@ -55,11 +55,11 @@ impl<S: Store> Checked<S> {
     fn write(&self, options: &WriteOptions) -> Result<()> {
         let levels = &self.offer().levels;
         if let Some(ttl) = options.ttl {
-            if levels.ttl < Ttl::Seconds {
-                return Err(Error::unsupported("this store keeps no time to live per key"));
-            }
             if ttl < Duration::from_millis(1) {
                 return Err(Error::invalid("a time to live is at least a millisecond"));
+            }
+            if levels.ttl < Ttl::Seconds {
+                return Err(Error::unsupported("this store keeps no time to live per key"));
             }
         }
         if let Some(fence) = &options.fence {

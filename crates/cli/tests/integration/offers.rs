@@ -42,8 +42,8 @@ fn what_is_required_and_not_offered_is_refused_with_what_would_do() {
     ] {
         let folder =
             Folder::with(&file(&format!("{{ url = \"memory:\", requires = {{ {requires} }} }}")));
-        for verb in ["check", "serve"] {
-            let refused = folder.run(&[verb]);
+        for verb in [&["check"][..], &["serve", "--addr", "127.0.0.1:0"]] {
+            let refused = folder.run(verb);
             assert_eq!(refused.code, Some(64), "{}", refused.errors);
             assert!(refused.errors.contains(words), "{}", refused.errors);
             assert!(refused.errors.contains("keyvalue binding `default`"), "{}", refused.errors);
@@ -84,8 +84,8 @@ fn check_names_the_binding_the_host_and_the_cause() {
         (format!("redis://:hunter2@{nobody}"), nobody, "refused"),
     ] {
         let folder = Folder::with(&file(&format!("\"{url}\"")));
-        for verb in ["check", "serve"] {
-            let refused = folder.run(&[verb]);
+        for verb in [&["check"][..], &["serve", "--addr", "127.0.0.1:0"]] {
+            let refused = folder.run(verb);
             let said = &refused.errors;
             assert!(matches!(refused.code, Some(64 | 69)), "{url}: {:?} {said}", refused.code);
             assert!(said.contains("keyvalue binding `default` (redis)"), "{url}: {said}");
