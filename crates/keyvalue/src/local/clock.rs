@@ -29,18 +29,22 @@ impl Clock {
 
     /// Milliseconds since 1970.
     pub(crate) fn now(&self) -> u64 {
-        match self {
-            Self::System => {
-                milliseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
-            }
-            Self::Manual(time) => time.load(Ordering::SeqCst),
-        }
+        milliseconds(self.time())
     }
 
-    /// When something ends that lives for `ttl` from now. A part of a millisecond counts whole.
+    /// When something ends that lives for `ttl` from now: not before that. A part of a millisecond
+    /// counts whole.
     pub(crate) fn deadline(&self, ttl: Duration) -> u64 {
-        let rest = u64::from(!ttl.subsec_nanos().is_multiple_of(1_000_000));
-        self.now().saturating_add(milliseconds(ttl)).saturating_add(rest)
+        let end = self.time().saturating_add(ttl);
+        let rest = u64::from(!end.subsec_nanos().is_multiple_of(1_000_000));
+        milliseconds(end).saturating_add(rest)
+    }
+
+    fn time(&self) -> Duration {
+        match self {
+            Self::System => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            Self::Manual(time) => Duration::from_millis(time.load(Ordering::SeqCst)),
+        }
     }
 }
 
