@@ -13,13 +13,14 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use libtest_mimic::Trial;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::proxy::Proxy;
 use testkit::servers::{VENDORS, Vendor};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use wharf_keyvalue::{BACKENDS, Change, Changes, Position, Store, WriteOptions};
+use wharf_keyvalue::{BACKENDS, Change, Changes, Position, Store, WatchOptions, WriteOptions};
 
 const PLAIN: WriteOptions = WriteOptions { expect: None, ttl: None, fence: None };
 
@@ -34,6 +35,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         add("a_cut_connection_is_made_anew", cut(vendor).boxed());
         add("what_was_acknowledged_survives_a_crash_of_the_server", crash(vendor).boxed());
         add("servers_that_are_not_what_was_meant_are_told_apart", wrong_servers(vendor).boxed());
+        add("calls_that_are_given_up_harm_no_other", given_up(vendor).boxed());
         add("a_watch_goes_on_after_the_server_was_away", watch(vendor).boxed());
     }
     trials.extend(etcd::trials());
@@ -86,6 +88,70 @@ async fn heard(changes: &mut Changes) -> (String, Position) {
     match next(changes).await {
         Change::Set { key, position, .. } => (key, position),
         other => panic!("{other:?}"),
+    }
+}
+
+/// Writers on two hosts, one watcher that hears all of it, and one that goes on again and again
+/// where it was.
+async fn lose_nothing(settings: &str) {
+    let hosts = [bound(settings).await.unwrap(), bound(settings).await.unwrap()];
+    let mut changes = hosts[0].watch(&WatchOptions::default()).await.unwrap();
+    put(&hosts[0], "first").await.unwrap();
+    let (_, mut last) = heard(&mut changes).await;
+    let writers = (0..8).map(|writer| {
+        let store = Arc::clone(&hosts[writer % 2]);
+        async move {
+            for number in 0..100 {
+                put(&store, &format!("{writer}/{number}")).await.unwrap();
+            }
+        }
+    });
+    let listener = async {
+        let mut told = BTreeSet::new();
+        while told.len() < 800 {
+            assert!(told.insert(heard(&mut changes).await.0), "a change comes once");
+        }
+    };
+    let again = async {
+        let mut told = BTreeSet::new();
+        while told.len() < 800 {
+            let from = WatchOptions { from: Some(last), ..WatchOptions::default() };
+            let mut resumed = hosts[1].watch(&from).await.unwrap();
+            for _ in 0..40.min(800 - told.len()) {
+                let (key, position) = heard(&mut resumed).await;
+                assert!(told.insert(key), "a change comes once");
+                last = position;
+            }
+        }
+    };
+    futures::join!(futures::future::join_all(writers), listener, again);
+}
+
+async fn given_up(vendor: &'static Vendor) {
+    let server = (vendor.start)();
+    let store = impatient(vendor, server.address()).await;
+    for number in 0..8 {
+        let value = Bytes::from(number.to_string());
+        store.set(&format!("key {number}"), value, &PLAIN).await.unwrap();
+    }
+    for round in 0..200_u64 {
+        let calls = (0..8).map(|number| {
+            let store = &store;
+            async move {
+                let wait = Duration::from_micros((round * 37 + number * 211) % 3000);
+                let work = async {
+                    let entries = (0..20).map(|key| (format!("{number}/{key}"), Bytes::new()));
+                    drop(store.set_many(entries.collect(), &PLAIN).await);
+                    drop(store.increment(&format!("counter {number}"), 1, &PLAIN).await);
+                };
+                drop(tokio::time::timeout(wait, work).await);
+                // What the next call is told is the answer to its own question.
+                let key = format!("key {number}");
+                let found = store.get(&key).await.unwrap();
+                assert_eq!(found, Some(Bytes::from(number.to_string())), "{key}");
+            }
+        });
+        futures::future::join_all(calls).await;
     }
 }
 
@@ -237,7 +303,7 @@ async fn watch(vendor: &'static Vendor) {
     let proxy = Proxy::start(server.address()).await;
     let store = impatient(vendor, proxy.address()).await;
     let direct = impatient(vendor, server.address()).await;
-    let mut changes = store.watch(&wharf_keyvalue::WatchOptions::default()).await.unwrap();
+    let mut changes = store.watch(&WatchOptions::default()).await.unwrap();
     for number in 0..20 {
         let key = format!("key {number}");
         if number % 4 == 0 {

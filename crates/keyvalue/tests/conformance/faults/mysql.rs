@@ -1,6 +1,6 @@
 //! What only MySQL and MariaDB do: users, packets, transactions that end in another order.
 
-use super::{PLAIN, bound, heard, next, open, put};
+use super::{PLAIN, bound, heard, lose_nothing, next, open, put};
 use crate::trial;
 use base::Kind;
 use base::offer::Durability;
@@ -216,41 +216,7 @@ async fn late() {
 
 async fn many() {
     let server = mysql_with(&[]);
-    let settings = format!("{{ url = '{}' }}", url(&server));
-    let hosts = [bound(&settings).await.unwrap(), bound(&settings).await.unwrap()];
-    let mut changes = hosts[0].watch(&WatchOptions::default()).await.unwrap();
-    let (_, mut last) = {
-        put(&hosts[0], "first").await.unwrap();
-        heard(&mut changes).await
-    };
-    let writers = (0..8).map(|writer| {
-        let store = Arc::clone(&hosts[writer % 2]);
-        async move {
-            for number in 0..100 {
-                put(&store, &format!("{writer}/{number}")).await.unwrap();
-            }
-        }
-    });
-    // One that hears all, and one that goes on again and again where it was.
-    let listener = async {
-        let mut told = std::collections::BTreeSet::new();
-        while told.len() < 800 {
-            assert!(told.insert(heard(&mut changes).await.0), "a change comes once");
-        }
-    };
-    let again = async {
-        let mut told = std::collections::BTreeSet::new();
-        while told.len() < 800 {
-            let from = WatchOptions { from: Some(last), ..WatchOptions::default() };
-            let mut resumed = hosts[1].watch(&from).await.unwrap();
-            for _ in 0..40.min(800 - told.len()) {
-                let (key, position) = heard(&mut resumed).await;
-                assert!(told.insert(key), "a change comes once");
-                last = position;
-            }
-        }
-    };
-    futures::join!(futures::future::join_all(writers), listener, again);
+    lose_nothing(&format!("{{ url = '{}' }}", url(&server))).await;
 }
 
 async fn forgotten() {

@@ -1,6 +1,8 @@
 //! What only PostgreSQL does: roles, standbys, transactions that end in another order, time lines.
 
-use super::{PLAIN, all_there, bound, healed, heard, next, open, put, write_until_it_fails};
+use super::{
+    PLAIN, all_there, bound, healed, heard, lose_nothing, next, open, put, write_until_it_fails,
+};
 use crate::trial;
 use base::Kind;
 use base::offer::Durability;
@@ -25,6 +27,7 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::postgres::the_offer_follows_the_servers_settings", durability()),
         trial("faults::postgres::what_was_prepared_works_after_a_restart", restart()),
         trial("faults::postgres::a_write_that_ends_late_is_heard_of", late()),
+        trial("faults::postgres::writers_and_watchers_lose_nothing", many()),
         trial("faults::postgres::a_deletion_that_was_forgotten_is_announced", forgotten()),
         trial("faults::postgres::tables_come_from_another_server", brought()),
         trial("faults::postgres::many_hosts_open_a_binding_at_once", openers()),
@@ -228,6 +231,11 @@ async fn late() {
         assert_eq!(heard(&mut resumed).await.0, next);
         assert_eq!(heard(&mut changes).await.0, next);
     }
+}
+
+async fn many() {
+    let server = postgres_with(&[]);
+    lose_nothing(&format!("{{ url = '{}' }}", url(&server))).await;
 }
 
 async fn forgotten() {
