@@ -9,7 +9,9 @@ pub(crate) mod rules;
 mod table;
 
 pub use clock::Clock;
-pub(crate) use hub::{Alarm, Hub, Record};
+#[cfg(any(feature = "embedded", feature = "remote"))]
+pub(crate) use hub::Record;
+pub(crate) use hub::{Alarm, Hub};
 #[cfg(feature = "embedded")]
 pub(crate) use open::Held;
 pub(crate) use open::Openings;

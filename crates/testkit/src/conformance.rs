@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A trial that takes longer has hung.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs every promise of `capability` on every backend, and returns what `main` should.
 pub fn conformance<C: ?Sized + Send + Sync>(
