@@ -131,9 +131,19 @@ impl Server {
     /// # Panics
     /// If it is not there any more.
     pub fn crash(&self) {
+        let pid = {
+            let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+            Pid::from_raw(i32::try_from(child.id()).expect("a pid fits"))
+        };
+        let others = children(pid);
         self.signal(Signal::SIGKILL);
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         drop(child.wait());
+        // What they share is free once the last of them is gone.
+        let end = Instant::now() + PATIENCE;
+        while others.iter().any(|other| is_running(*other)) && Instant::now() < end {
+            thread::park_timeout(Duration::from_millis(5));
+        }
     }
 }
 
@@ -209,6 +219,11 @@ impl Recipe {
         }
         server
     }
+}
+
+/// Whether a process has not ended, whoever has still to hear of it.
+fn is_running(pid: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"))
 }
 
 /// The processes that a process has started, and those that they have.
