@@ -1,9 +1,11 @@
 //! Random calls in a row, each answered as a map with a clock would answer.
 
 use crate::disk::Disk;
-use crate::{embedded, trial};
+use crate::{embedded, remote, trial};
 use base::Kind;
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use libtest_mimic::Trial;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -17,29 +19,53 @@ use wharf_keyvalue::{Clock, Cursor, Expect, ListOptions, Store, Version, WriteOp
 const KEYS: [&str; 10] = ["a", "ab", "abc", "b", "b\0", "ba", "c/1", "c/2", "é", "😀"];
 
 /// What opens the store under test; again for what survives that.
-type Open = Box<dyn Fn(Clock) -> Arc<dyn Store> + Send + Sync>;
+type Open = Box<dyn Fn(Clock) -> BoxFuture<'static, Arc<dyn Store>> + Send + Sync>;
+
+/// What a kind of store can be tried with.
+#[derive(Clone, Copy)]
+struct Kinds {
+    /// Random sequences of calls.
+    cases: u32,
+    /// Whether it is there again when it is opened again.
+    reopens: bool,
+    /// Whether its time is that of a clock that the test moves.
+    timed: bool,
+}
 
 pub(crate) fn trials() -> Vec<Trial> {
     let memory = || -> Open {
         Box::new(|clock| {
-            Arc::new(toml::from_str::<Memory>("url = 'memory:'").unwrap().store(clock))
+            let store = toml::from_str::<Memory>("url = 'memory:'").unwrap().store(clock);
+            std::future::ready(Arc::new(store) as Arc<dyn Store>).boxed()
         })
     };
     let file = |durability| {
         move || -> Open {
             let disk = Disk::new(Vec::new(), 0);
             Box::new(move |clock| {
-                Arc::new(
-                    embedded(durability).store("disk".to_owned(), disk.opener(), clock).unwrap(),
-                )
+                let opened = embedded(durability).store("disk".to_owned(), disk.opener(), clock);
+                std::future::ready(Arc::new(opened.unwrap()) as Arc<dyn Store>).boxed()
             })
         }
     };
-    vec![
-        trial("model::memory_answers_as_a_map", check(300, false, memory)),
-        trial("model::embedded_answers_as_a_map", check(100, true, file(Durability::Strict))),
-        trial("model::relaxed_answers_as_a_map", check(200, true, file(Durability::Relaxed))),
-    ]
+    let kinds = |cases, reopens| Kinds { cases, reopens, timed: true };
+    let (strict, relaxed) = (file(Durability::Strict), file(Durability::Relaxed));
+    let mut trials = vec![
+        trial("model::memory_answers_as_a_map", check(kinds(300, false), memory)),
+        trial("model::embedded_answers_as_a_map", check(kinds(100, true), strict)),
+        trial("model::relaxed_answers_as_a_map", check(kinds(200, true), relaxed)),
+    ];
+    for vendor in testkit::servers::VENDORS {
+        let kinds = Kinds { cases: 20, reopens: true, timed: false };
+        let make = move || -> Open {
+            // As much its own as a new folder is.
+            let folder = Arc::new(tempfile::tempdir().unwrap());
+            Box::new(move |_clock| remote(vendor.name, folder.path()))
+        };
+        let name = format!("model::{}_answers_as_a_map", vendor.name);
+        trials.push(trial(name, check(kinds, make)));
+    }
+    trials
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +88,7 @@ enum Call {
     Reopen,
 }
 
-fn call(reopens: bool) -> impl Strategy<Value = Call> {
+fn call(Kinds { reopens, timed, .. }: Kinds) -> impl Strategy<Value = Call> {
     let key = || 0..KEYS.len();
     let keys = || prop::collection::vec(key(), 0..5);
     let value = || {
@@ -83,7 +109,7 @@ fn call(reopens: bool) -> impl Strategy<Value = Call> {
         4 => key().prop_map(Call::Get),
         2 => keys().prop_map(Call::GetMany),
         6 => (key(), value(), prop::option::weighted(0.3, 1_u16..50))
-            .prop_map(|(key, value, ttl)| Call::Set(key, value, ttl)),
+            .prop_map(move |(key, value, ttl)| Call::Set(key, value, ttl.filter(|_| timed))),
         2 => (key(), value()).prop_map(|(key, value)| Call::Create(key, value)),
         4 => (key(), value(), 0_usize..3).prop_map(|(key, value, ago)| Call::Swap(key, value, ago)),
         2 => (key(), 0_usize..3).prop_map(|(key, ago)| Call::DeleteIf(key, ago)),
@@ -99,10 +125,10 @@ fn call(reopens: bool) -> impl Strategy<Value = Call> {
     ]
 }
 
-async fn check<M: Fn() -> Open + Send + 'static>(cases: u32, reopens: bool, make: M) {
+async fn check<M: Fn() -> Open + Send + 'static>(kinds: Kinds, make: M) {
     let checking = move || {
-        let config = Config { cases, failure_persistence: None, ..Config::default() };
-        let calls = prop::collection::vec(call(reopens), 1..80);
+        let config = Config { cases: kinds.cases, failure_persistence: None, ..Config::default() };
+        let calls = prop::collection::vec(call(kinds), 1..80);
         TestRunner::new(config).run(&calls, |calls| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(run(&make(), calls)).map_err(TestCaseError::fail)
@@ -175,14 +201,14 @@ impl Model {
 
 async fn run(open: &Open, calls: Vec<Call>) -> Result<(), String> {
     let clock = Clock::manual();
-    let mut store = open(clock.clone());
+    let mut store = open(clock.clone()).await;
     let mut model = Model { now: 1000, ..Model::default() };
     for (at, call) in calls.into_iter().enumerate() {
         let shown = format!("call {at}, {call:?}");
         match call {
             Call::Reopen => {
                 drop(store);
-                store = open(clock.clone());
+                store = open(clock.clone()).await;
             }
             Call::Wait(time) => {
                 clock.advance(Duration::from_millis(time.into()));
