@@ -144,6 +144,8 @@ fn config(kind: Kind, stack: usize, settings: &Settings) -> Config {
         .relaxed_simd_deterministic(true)
         .wasm_threads(false)
         .wasm_component_model_implements(true)
+        // What deep recursion took of a stack goes back to the system.
+        .async_stack_zeroing(true)
         .concurrency_support(kind != Kind::Plain)
         .strategy(if kind == Kind::Winch { Strategy::Winch } else { Strategy::Cranelift })
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(kind, settings)));
@@ -181,6 +183,7 @@ fn pool(kind: Kind, settings: &Settings) -> PoolingAllocationConfig {
         // the page faults that follow it. Every slot that was ever used keeps so much.
         .linear_memory_keep_resident(resident())
         .table_keep_resident(64 << 10)
+        .async_stack_keep_resident(16 << 10)
         .pagemap_scan(Enabled::Auto);
     pool
 }
