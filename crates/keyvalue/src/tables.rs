@@ -1,5 +1,6 @@
 //! What the stores in tables have in common, whichever database keeps the tables.
 
+use crate::local::relay::{Failures, Told};
 use crate::local::rules;
 use crate::{ListOptions, WriteOptions, counter, unmet};
 use base::{Error, Kind, Place, Result};
@@ -25,6 +26,16 @@ const LATE: Duration = Duration::from_millis(100);
 
 /// How often a host looks for what is over while nobody watches, at most and at least.
 const TIDY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(30)];
+
+/// How long deletions are remembered where the deployment says nothing else.
+pub(crate) fn usual_retention() -> Duration {
+    Duration::from_secs(600)
+}
+
+/// The most connections of a host where the deployment says nothing else.
+pub(crate) fn usual_connections() -> usize {
+    16
+}
 
 /// The name of a binding's table, of at most `most` bytes.
 ///
@@ -158,13 +169,31 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Something was found.
-    pub(crate) fn hurry(&mut self) {
-        self.pause = SOON;
+    /// What a look for changes found, once it is time for the next one.
+    pub(crate) async fn keep(
+        &mut self,
+        read: Result<Vec<Told>>,
+        failures: &mut Failures,
+    ) -> Vec<Told> {
+        match read {
+            Ok(told) => {
+                failures.end();
+                if told.is_empty() {
+                    self.rest().await;
+                } else {
+                    self.pause = SOON;
+                }
+                told
+            }
+            Err(error) => {
+                failures.wait(&error).await;
+                Vec::new()
+            }
+        }
     }
 
     /// Waits for a while, or until something is written here.
-    pub(crate) async fn rest(&mut self) {
+    async fn rest(&mut self) {
         tokio::select! {
             () = tokio::time::sleep(self.pause) => self.pause = (self.pause * 2).min(LATE),
             // The store is gone where this fails, and then nobody waits for the rest.

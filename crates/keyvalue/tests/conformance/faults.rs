@@ -163,6 +163,46 @@ async fn given_up(vendor: &'static Vendor) {
     }
 }
 
+/// Deletions are forgotten after a while: a watcher that comes back later is told so.
+async fn forgets(settings: &str) {
+    let store = bound(settings).await.unwrap();
+    let mut changes = store.watch(&WatchOptions::default()).await.unwrap();
+    put(&store, "stays").await.unwrap();
+    put(&store, "goes").await.unwrap();
+    heard(&mut changes).await;
+    let (_, position) = heard(&mut changes).await;
+    drop(changes);
+    store.delete("goes", &PLAIN).await.unwrap();
+    let from = WatchOptions { from: Some(position), ..WatchOptions::default() };
+    let begun = Instant::now();
+    let position = loop {
+        let mut resumed = store.watch(&from).await.unwrap();
+        match next(&mut resumed).await {
+            Change::Delete { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
+            Change::Missed { position } => break position,
+            other => panic!("{other:?}"),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is never forgotten");
+    };
+    // Behind that nothing is missing.
+    let from = WatchOptions { from: Some(position), ..WatchOptions::default() };
+    let mut resumed = store.watch(&from).await.unwrap();
+    put(&store, "next").await.unwrap();
+    assert_eq!(heard(&mut resumed).await.0, "next");
+}
+
+/// Hosts that open a new binding at the same time all find it.
+async fn open_together(settings: &str) {
+    let opened = futures::future::join_all((0..8).map(|_| bound(settings))).await;
+    let stores: Vec<Arc<dyn Store>> = opened.into_iter().map(Result::unwrap).collect();
+    for (number, store) in stores.iter().enumerate() {
+        put(store, &number.to_string()).await.unwrap();
+    }
+    for number in 0..stores.len() {
+        assert!(stores[0].exists(&number.to_string()).await.unwrap());
+    }
+}
+
 async fn away(vendor: &'static Vendor) {
     let server = (vendor.start)();
     let proxy = Proxy::start(server.address()).await;

@@ -81,21 +81,21 @@ pub struct Mysql {
     pub key: Option<PathBuf>,
     /// How long deletions are remembered for watchers that come back. Default `"10m"`.
     #[serde(
-        default = "Mysql::ten_minutes",
+        default = "tables::usual_retention",
         deserialize_with = "base::units::deserialize_duration"
     )]
     pub retention: Duration,
     /// The most connections of this host. Default `16`.
-    #[serde(default = "Mysql::some")]
+    #[serde(default = "tables::usual_connections")]
     pub connections: usize,
     /// How long a call may take. Default `"5s"`.
     #[serde(
-        default = "Mysql::five_seconds",
+        default = "connect::gate::usual_timeout",
         deserialize_with = "base::units::deserialize_duration"
     )]
     pub timeout: Duration,
     /// How many calls are on their way at once, or wait for a connection. Default `1024`.
-    #[serde(default = "Mysql::many")]
+    #[serde(default = "connect::gate::usual_in_flight")]
     pub in_flight: usize,
 }
 
@@ -107,22 +107,6 @@ pub(super) struct Probed {
 }
 
 impl Mysql {
-    fn ten_minutes() -> Duration {
-        Duration::from_secs(600)
-    }
-
-    fn five_seconds() -> Duration {
-        Duration::from_secs(5)
-    }
-
-    fn some() -> usize {
-        16
-    }
-
-    fn many() -> usize {
-        1024
-    }
-
     /// What can be said without the server.
     pub(super) fn verify(&self) -> Result<()> {
         if self.connections == 0 {

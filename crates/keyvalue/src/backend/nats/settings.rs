@@ -80,12 +80,12 @@ pub struct Nats {
     pub keep_deleted: Duration,
     /// How long a call may take. Default `"5s"`.
     #[serde(
-        default = "Nats::five_seconds",
+        default = "connect::gate::usual_timeout",
         deserialize_with = "base::units::deserialize_duration"
     )]
     pub timeout: Duration,
     /// How many calls are on their way at once. Default `1024`.
-    #[serde(default = "Nats::many")]
+    #[serde(default = "connect::gate::usual_in_flight")]
     pub in_flight: usize,
 }
 
@@ -96,14 +96,6 @@ impl Nats {
 
     fn two_hours() -> Duration {
         Duration::from_secs(2 * 3600)
-    }
-
-    fn five_seconds() -> Duration {
-        Duration::from_secs(5)
-    }
-
-    fn many() -> usize {
-        1024
     }
 
     /// The way to the server, over which nothing went yet.

@@ -155,21 +155,8 @@ struct Reader {
 
 impl relay::Reader for Reader {
     async fn next(&mut self) -> Vec<Told> {
-        match self.read().await {
-            Ok(told) => {
-                self.failures.end();
-                if told.is_empty() {
-                    self.pace.rest().await;
-                } else {
-                    self.pace.hurry();
-                }
-                told
-            }
-            Err(error) => {
-                self.failures.wait(&error).await;
-                Vec::new()
-            }
-        }
+        let read = self.read().await;
+        self.pace.keep(read, &mut self.failures).await
     }
 }
 

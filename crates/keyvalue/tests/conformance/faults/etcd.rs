@@ -1,18 +1,17 @@
 //! What only etcd does: users, quotas, history that is thrown away, leases. The cluster has a file
 //! of its own.
 
-use super::{PLAIN, bound, open, put};
+use super::{PLAIN, bound, next, open, put};
 use crate::trial;
 use base::Kind;
 use bytes::Bytes;
 use etcd_client::{Client, GetOptions, PermissionType};
-use futures::StreamExt as _;
 use libtest_mimic::Trial;
 use std::time::{Duration, Instant};
 use testkit::certificates::Certificates;
 use testkit::proxy::Proxy;
 use testkit::servers::{Server, etcd_with, etcd_with_tls};
-use wharf_keyvalue::{Change, Changes, WatchOptions, WriteOptions};
+use wharf_keyvalue::{Change, WatchOptions, WriteOptions};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -34,11 +33,6 @@ pub(super) fn trials() -> Vec<Trial> {
 /// The server itself, without a store.
 async fn raw(server: &Server) -> Client {
     Client::connect([server.address().to_string()], None).await.unwrap()
-}
-
-async fn next(changes: &mut Changes) -> Change {
-    let next = tokio::time::timeout(Duration::from_secs(20), changes.next());
-    next.await.expect("a change").unwrap().unwrap()
 }
 
 fn key_of(change: &Change) -> &str {

@@ -2,7 +2,7 @@
 
 mod cluster;
 
-use super::{PLAIN, bound, healed, impatient, open, put};
+use super::{PLAIN, bound, healed, impatient, next, open, put};
 use crate::trial;
 use async_nats::jetstream::{self, stream};
 use base::Kind;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use testkit::certificates::Certificates;
 use testkit::proxy::Proxy;
 use testkit::servers::{Server, VENDORS, nats_tls, nats_with};
-use wharf_keyvalue::{Change, Changes, ListOptions, WatchOptions};
+use wharf_keyvalue::{Change, ListOptions, WatchOptions};
 
 pub(super) fn trials() -> Vec<Trial> {
     let mut trials = vec![
@@ -38,11 +38,6 @@ pub(super) fn trials() -> Vec<Trial> {
 /// A client of its own.
 async fn raw(server: &Server) -> jetstream::Context {
     jetstream::new(async_nats::connect(server.url()).await.unwrap())
-}
-
-async fn next(changes: &mut Changes) -> Change {
-    let next = tokio::time::timeout(Duration::from_secs(20), changes.next());
-    next.await.expect("a change").unwrap().unwrap()
 }
 
 async fn wrong_password() {

@@ -1,20 +1,20 @@
 //! What only PostgreSQL does: roles, standbys, transactions that end in another order, time lines.
 
 use super::{
-    PLAIN, all_there, bound, healed, heard, lose_nothing, next, open, put, write_until_it_fails,
+    all_there, bound, forgets, healed, heard, lose_nothing, next, open, open_together, put,
+    write_until_it_fails,
 };
 use crate::trial;
 use base::Kind;
 use base::offer::Durability;
 use bytes::Bytes;
 use libtest_mimic::Trial;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use testkit::certificates::Certificates;
 use testkit::servers::{Server, postgres_standby, postgres_tls, postgres_with};
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
-use wharf_keyvalue::{Change, Store, WatchOptions};
+use wharf_keyvalue::{Change, WatchOptions};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -241,30 +241,7 @@ async fn many() {
 async fn forgotten() {
     let server = postgres_with(&[]);
     let settings = format!("{{ url = '{}', retention = '100ms' }}", url(&server));
-    let store = bound(&settings).await.unwrap();
-    let mut changes = store.watch(&WatchOptions::default()).await.unwrap();
-    put(&store, "stays").await.unwrap();
-    put(&store, "goes").await.unwrap();
-    heard(&mut changes).await;
-    let (_, position) = heard(&mut changes).await;
-    drop(changes);
-    store.delete("goes", &PLAIN).await.unwrap();
-    let from = WatchOptions { from: Some(position), ..WatchOptions::default() };
-    let begun = Instant::now();
-    let position = loop {
-        let mut resumed = store.watch(&from).await.unwrap();
-        match next(&mut resumed).await {
-            Change::Delete { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
-            Change::Missed { position } => break position,
-            other => panic!("{other:?}"),
-        }
-        assert!(begun.elapsed() < Duration::from_secs(20), "it is never forgotten");
-    };
-    // Behind that nothing is missing.
-    let from = WatchOptions { from: Some(position), ..WatchOptions::default() };
-    let mut resumed = store.watch(&from).await.unwrap();
-    put(&store, "next").await.unwrap();
-    assert_eq!(heard(&mut resumed).await.0, "next");
+    forgets(&settings).await;
     let rows = raw(&server).await.0.query("SELECT 1 FROM wharf_app_default", &[]).await.unwrap();
     assert_eq!(rows.len(), 2);
 }
@@ -287,14 +264,7 @@ async fn brought() {
 async fn openers() {
     let server = postgres_with(&[]);
     let settings = format!("{{ url = '{}' }}", url(&server));
-    let opened = futures::future::join_all((0..8).map(|_| bound(&settings))).await;
-    let stores: Vec<Arc<dyn Store>> = opened.into_iter().map(Result::unwrap).collect();
-    for (number, store) in stores.iter().enumerate() {
-        put(store, &number.to_string()).await.unwrap();
-    }
-    for number in 0..stores.len() {
-        assert!(stores[0].exists(&number.to_string()).await.unwrap());
-    }
+    open_together(&settings).await;
 }
 
 async fn destroyed() {
