@@ -39,6 +39,12 @@ struct Options {
     /// How long each measurement is, after a fifth of that which does not count.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Only these operations.
+    #[arg(long, num_args = 1..)]
+    operations: Vec<String>,
+    /// How many operations a call of the component does, one after the other.
+    #[arg(long, default_value_t = 8)]
+    each: u32,
     /// How many operations are on their way at once.
     #[arg(long, default_value_t = 64)]
     concurrent: usize,
@@ -80,13 +86,19 @@ async fn backend(name: &'static str, options: &Options, table: &mut Table) -> Re
     };
     let ways = Ways::new(&options.guests, Arc::clone(&store), bare)?;
     let window = Duration::try_from_secs_f64(options.seconds)?;
-    for operation in OPERATIONS {
+    let asked = |operation: &str| {
+        let all = options.operations.is_empty();
+        all || options.operations.iter().any(|asked| asked == operation)
+    };
+    for operation in OPERATIONS.iter().filter(|operation| asked(operation)) {
         for round in 0..options.rounds {
             for way in Way::ALL {
-                let Some(work) = ways.work(*way, operation, options.concurrent).await? else {
+                let Some(work) =
+                    ways.work(*way, operation, options.concurrent, options.each).await?
+                else {
                     continue;
                 };
-                let measured = measure(work, window).await?;
+                let measured = measure(work, options.each, window).await?;
                 table.add(name, operation, *way, round, measured);
             }
         }

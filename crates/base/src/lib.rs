@@ -12,6 +12,7 @@ pub mod offer;
 pub mod promise;
 mod secret;
 pub mod units;
+mod within;
 
 pub use backend::{Backend, Entry, Opening, Place};
 pub use bound::{Bound, DEFAULT};
@@ -19,3 +20,4 @@ pub use error::{Error, Kind, Result};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
 pub use secret::{Secret, redact};
+pub use within::{Elapsed, Within, within};

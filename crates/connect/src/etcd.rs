@@ -9,9 +9,10 @@ use crate::gate::Gate;
 use crate::tls::Trust;
 use answer::Fault;
 use base::{Error, Kind, Result};
+use bytes::Bytes;
 use etcd_client::{
     Certificate, Client, ConnectOptions, GetOptions, GetResponse, Identity, LeaseGrantResponse,
-    TlsOptions, Txn, TxnResponse, WatchOptions, WatchResponse, WatchStream,
+    PutResponse, TlsOptions, Txn, TxnResponse, WatchOptions, WatchResponse, WatchStream,
 };
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -145,6 +146,17 @@ impl Etcd {
             client.kv_client().max_decoding_message_size(ANSWER).txn(txn).await
         };
         self.read(txn, look).await
+    }
+
+    /// Writes a key, whatever is there.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn put(&self, key: Vec<u8>, value: Bytes) -> Result<PutResponse> {
+        let put = |client: Client, (key, value): (Vec<u8>, Bytes)| async move {
+            client.kv_client().put(key, value, None).await
+        };
+        self.write((key, value), put).await
     }
 
     /// Runs a transaction.

@@ -1,13 +1,12 @@
 //! What all calls to a server have in common: how many at once, how long each, and none at all
 //! while the server is known to be away.
 
-use base::{Error, Kind, Result};
+use base::{Error, Kind, Result, within};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 /// So many calls in a row that find the server away close the gate.
 const FAILURES: u32 = 5;
@@ -75,10 +74,10 @@ impl Gate {
     /// because too many others are on their way.
     pub async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let attempt = self.admit()?;
-        let Ok(permit) = timeout(self.timeout, self.permits.acquire()).await else {
+        let Ok(permit) = within(self.timeout, self.permits.acquire()).await else {
             return Err(Error::exhausted(format!("too many calls to {} wait", self.server)));
         };
-        let outcome = match timeout(self.timeout, call).await {
+        let outcome = match within(self.timeout, call).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(Error::timeout(format!(
                 "{} did not answer within {}",

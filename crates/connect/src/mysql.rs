@@ -277,12 +277,12 @@ impl Mysql {
         loop {
             let found = self.idle().pop();
             let Some((mut conn, since)) = found else { break };
-            if since.elapsed() < STALE || conn.ping().await.is_ok() {
+            if since.elapsed() < STALE || Box::pin(conn.ping()).await.is_ok() {
                 connection.conn = Some(conn);
                 return Ok(connection);
             }
         }
-        let making = Conn::new(self.target.opts.clone());
+        let making = Box::pin(Conn::new(self.target.opts.clone()));
         // The server is who speaks first, so another kind of server would be waited for in vain.
         let Ok(made) = tokio::time::timeout(self.greeting, making).await else {
             let within = base::units::show_duration(self.greeting);
@@ -308,6 +308,28 @@ impl Connection<'_> {
     pub async fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Failure> {
         let parameters = parameters.to_vec();
         Ok(self.conn()?.exec(sql, parameters).await?)
+    }
+
+    /// Runs a statement, for its rows as they come. What `take` refuses ends it, and with it the
+    /// connection, on which the rest would still come.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query); what `take` says.
+    pub async fn each(
+        &mut self,
+        sql: &str,
+        parameters: Vec<Value>,
+        mut take: impl FnMut(Row) -> Result<()> + Send,
+    ) -> Result<(), Failure> {
+        let mut rows = self.conn()?.exec_iter(sql, parameters).await?;
+        while let Some(row) = rows.next().await? {
+            if let Err(refused) = take(row) {
+                drop(rows);
+                self.conn = None;
+                return Err(refused.into());
+            }
+        }
+        Ok(())
     }
 
     /// Runs a statement, for the number of rows that it found to change.
@@ -365,7 +387,8 @@ impl<W: Work> Work for Together<'_, W> {
             },
             Err(failure) => failure,
         };
-        if !matches!(&failure, Failure::Server(error) if classify::is_lost(error)) {
+        let is_lost = matches!(&failure, Failure::Server(error) if classify::is_lost(error));
+        if !is_lost && connection.conn.is_some() {
             connection.run("ROLLBACK").await?;
         }
         Err(failure)

@@ -8,11 +8,12 @@ mod dial;
 
 use crate::gate::Gate;
 use crate::tls::Trust;
+use async_nats::client::RequestErrorKind as CoreRequestErrorKind;
 use async_nats::jetstream::context::{PublishErrorKind, RequestErrorKind};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::{Context, ErrorCode};
-use async_nats::{Client, HeaderMap, ServerInfo};
+use async_nats::{Client, HeaderMap, Message, ServerInfo, StatusCode};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
 use dial::Dialer;
@@ -170,14 +171,18 @@ impl Nats {
         if let Some(connection) = self.usable() {
             return Ok(connection);
         }
-        let _connecting = self.connecting.lock().await;
-        if let Some(connection) = self.usable() {
-            return Ok(connection);
-        }
-        let after = self.current().take().map(|lost| lost.0.index);
-        let made = self.dialer.connect(after).await?;
-        *self.current() = Some(made.clone());
-        Ok(made)
+        // In a box, as what is done for the first call only would make all of them large.
+        Box::pin(async {
+            let _connecting = self.connecting.lock().await;
+            if let Some(connection) = self.usable() {
+                return Ok(connection);
+            }
+            let after = self.current().take().map(|lost| lost.0.index);
+            let made = self.dialer.connect(after).await?;
+            *self.current() = Some(made.clone());
+            Ok(made)
+        })
+        .await
     }
 
     fn usable(&self) -> Option<Connection> {
@@ -243,6 +248,30 @@ impl Connection {
                 _ if self.is_lost() => self.is_gone(),
                 _ => self.error(Kind::Corrupt, error),
             }),
+        }
+    }
+
+    /// The last message of a subject, from whichever server of the stream answers first. `None`
+    /// where there is none.
+    ///
+    /// # Errors
+    /// `Unavailable` with [`is_unheard`] where nobody answers so directly for the stream.
+    pub async fn last(&self, stream: &str, subject: &str) -> Result<Option<Message>> {
+        let api = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+        let answer = match self.0.client.request(api, Bytes::new()).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return Err(match error.kind() {
+                    CoreRequestErrorKind::NoResponders => self.nobody().with_source(Unheard),
+                    CoreRequestErrorKind::TimedOut => self.error(Kind::Timeout, error),
+                    _ => self.is_gone(),
+                });
+            }
+        };
+        match answer.status {
+            None | Some(StatusCode::OK) => Ok(Some(answer)),
+            Some(StatusCode::NOT_FOUND) => Ok(None),
+            Some(status) => Err(self.error(Kind::Internal, Refused(status, answer.description))),
         }
     }
 
@@ -331,6 +360,18 @@ impl Connection {
         self.0.client.statistics().in_messages.load(Relaxed)
     }
 }
+
+/// What a server said instead of a message.
+#[derive(Debug)]
+struct Refused(StatusCode, Option<String>);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "status {} {}", self.0, self.1.as_deref().unwrap_or_default())
+    }
+}
+
+impl StdError for Refused {}
 
 /// The source of an error that [`is_unheard`] knows.
 #[derive(Debug)]

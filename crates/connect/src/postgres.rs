@@ -249,7 +249,7 @@ impl Postgres {
     }
 
     async fn connection(&self) -> Result<Connection> {
-        let object = self.pool.get().await.map_err(|error| match error {
+        let object = Box::pin(self.pool.get()).await.map_err(|error| match error {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
                 classify::error(&error, self.server(), &self.target)
             }

@@ -288,13 +288,17 @@ impl Redis {
         if let Some(current) = &*self.current() {
             return Ok(current.clone());
         }
-        let _connecting = self.connecting.lock().await;
-        if let Some(current) = &*self.current() {
-            return Ok(current.clone());
-        }
-        let made = self.connect().await?;
-        *self.current() = Some(made.clone());
-        Ok(made)
+        // In a box, as what is done for the first call only would make all of them large.
+        Box::pin(async {
+            let _connecting = self.connecting.lock().await;
+            if let Some(current) = &*self.current() {
+                return Ok(current.clone());
+            }
+            let made = self.connect().await?;
+            *self.current() = Some(made.clone());
+            Ok(made)
+        })
+        .await
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Connection>> {

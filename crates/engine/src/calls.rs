@@ -1,10 +1,10 @@
 //! What all calls from guests to backends have in common: deadline, permit, span, count.
 
-use base::{Error, Result};
+use base::{Error, Result, within};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
@@ -56,14 +56,13 @@ impl Calls {
     ) -> Result<T> {
         let span =
             tracing::debug_span!("host_call", component = %self.0.component, capability, operation);
-        let deadline = Instant::now() + self.0.timeout;
         let limited = async {
             // The semaphore is never closed, so this waits and does not fail.
             let _permit = self.0.permits.acquire().await;
             call.await
         };
         let counts = &self.0.counts;
-        match tokio::time::timeout_at(deadline.into(), limited).instrument(span).await {
+        match within(self.0.timeout, limited).instrument(span).await {
             Ok(outcome) => {
                 if outcome.is_ok() { &counts.ok } else { &counts.failed }.fetch_add(1, Relaxed);
                 outcome

@@ -1,5 +1,6 @@
 //! The one place where sizes and offers are enforced, in front of every backend.
 
+use crate::room::Room;
 use crate::{
     Changes, ListOptions, Offer, Page, Store, Version, Versioned, WatchOptions, WriteOptions,
 };
@@ -103,9 +104,12 @@ impl<S: Store> Store for Checked<S> {
         self.0.versioned(key).await
     }
 
-    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>> {
+    async fn get_many(&self, keys: &[String], most: usize) -> Result<Vec<Option<Bytes>>> {
         self.keys(keys)?;
-        self.0.get_many(keys).await
+        let values = self.0.get_many(keys, most).await?;
+        let mut room = Room::new(most);
+        values.iter().try_for_each(|value| room.add(value.as_ref()))?;
+        Ok(values)
     }
 
     async fn exists(&self, key: &str) -> Result<bool> {

@@ -10,6 +10,7 @@ mod counter;
 mod local;
 mod offer;
 mod options;
+mod room;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod tables;
 mod token;
@@ -78,10 +79,16 @@ pub trait Store: Send + Sync + 'static {
     async fn versioned(&self, key: &str) -> Result<Option<Versioned>>;
 
     /// One answer per requested key, in their order; a key asked for twice is answered twice.
-    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>> {
-        let mut values = Vec::with_capacity(keys.len());
+    ///
+    /// # Errors
+    /// [`Kind::TooLarge`](base::Kind) if the values take more than `most` bytes together. Not many
+    /// more than that are held to find it out.
+    async fn get_many(&self, keys: &[String], most: usize) -> Result<Vec<Option<Bytes>>> {
+        let (mut values, mut room) = (Vec::with_capacity(keys.len()), room::Room::new(most));
         for key in keys {
-            values.push(self.get(key).await?);
+            let value = self.get(key).await?;
+            room.add(value.as_ref())?;
+            values.push(value);
         }
         Ok(values)
     }

@@ -33,6 +33,9 @@ pub const PROMISES: &[&[Promise<dyn Store>]] = &[
 
 type Stage = base::promise::Stage<dyn Store>;
 
+/// As many bytes of values as there are.
+const ALL: usize = usize::MAX;
+
 /// A write that asks for nothing.
 const PLAIN: WriteOptions = WriteOptions { expect: None, ttl: None, fence: None };
 

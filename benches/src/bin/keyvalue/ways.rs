@@ -18,6 +18,8 @@ pub(crate) const OPERATIONS: &[&str] = &["get", "set", "increment", "swap", "get
 
 const VALUE: &[u8] = &[b'x'; 100];
 const MANY: usize = 100;
+/// As much as an instance may have the host hold, where its limits say nothing else.
+const ROOM: usize = 128 << 20;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Who does it.
@@ -72,14 +74,15 @@ impl Ways {
         way: Way,
         operation: &'static str,
         workers: usize,
+        each: u32,
     ) -> Result<Option<Vec<Worker>>> {
         let mut work = Vec::with_capacity(workers);
         for number in 0..workers {
             let key = format!("{operation}-{number}");
             let worker = match way {
-                Way::Bare => self.bare(operation, key),
-                Way::Contract => Some(contract(Arc::clone(&self.store), operation, key)),
-                Way::Guest => Some(self.guest(operation, key).await?),
+                Way::Bare => self.bare(operation, key, each),
+                Way::Contract => Some(contract(&self.store, operation, key, each)),
+                Way::Guest => Some(self.guest(operation, key, each).await?),
             };
             let Some(mut worker) = worker else { return Ok(None) };
             worker().await.with_context(|| format!("{} {operation}", way.word()))?;
@@ -88,7 +91,7 @@ impl Ways {
         Ok(Some(work))
     }
 
-    fn bare(&self, operation: &'static str, key: String) -> Option<Worker> {
+    fn bare(&self, operation: &'static str, key: String, each: u32) -> Option<Worker> {
         let bare = Arc::clone(self.bare.as_ref()?);
         let key: Arc<str> = key.into();
         let is_get = match operation {
@@ -98,17 +101,22 @@ impl Ways {
         };
         Some(Box::new(move || {
             let (bare, key) = (Arc::clone(&bare), Arc::clone(&key));
-            async move { if is_get { bare.get(&key).await } else { bare.set(&key, VALUE).await } }
-                .boxed()
+            async move {
+                for _ in 0..each {
+                    if is_get { bare.get(&key).await? } else { bare.set(&key, VALUE).await? }
+                }
+                Ok(())
+            }
+            .boxed()
         }))
     }
 
-    async fn guest(&self, operation: &'static str, key: String) -> Result<Worker> {
+    async fn guest(&self, operation: &'static str, key: String, each: u32) -> Result<Worker> {
         let mut store = self.guest.store(Deadline::after(DAY));
         let wrong = |error: wasmtime::Error| anyhow!("{error:#}");
         let instance = self.guest.pre().instantiate_async(&mut store).await.map_err(wrong)?;
         let operate = instance
-            .get_typed_func::<(&str, &str), (Result<(), String>,)>(&mut store, "operate")
+            .get_typed_func::<(&str, &str, u32), (Result<(), String>,)>(&mut store, "operate")
             .map_err(wrong)?;
         let instance = Arc::new(Mutex::new(store));
         let key: Arc<str> = key.into();
@@ -116,7 +124,7 @@ impl Ways {
             let (instance, key) = (Arc::clone(&instance), Arc::clone(&key));
             async move {
                 let mut store = instance.lock().await;
-                let called = operate.call_async(&mut *store, (operation, &key)).await;
+                let called = operate.call_async(&mut *store, (operation, &key, each)).await;
                 let (outcome,) = called.map_err(|error| anyhow!("{error:#}"))?;
                 outcome.map_err(|error| anyhow!(error))
             }
@@ -126,32 +134,44 @@ impl Ways {
 }
 
 /// What the guest's call becomes.
-fn contract(store: Arc<dyn Store>, operation: &'static str, key: String) -> Worker {
+fn contract(store: &Arc<dyn Store>, operation: &'static str, key: String, each: u32) -> Worker {
+    let store = Arc::clone(store);
     let key: Arc<str> = key.into();
     let plain = WriteOptions::default();
     Box::new(move || {
         let (store, key, plain) = (Arc::clone(&store), Arc::clone(&key), plain.clone());
         async move {
-            let value = || Bytes::from_static(VALUE);
-            let many = || (0..MANY).map(|number| format!("{key}/{number}"));
-            match operation {
-                "get" => drop(store.get(&key).await?),
-                "set" => store.set(&key, value(), &plain).await.map(drop)?,
-                "increment" => store.increment(&key, 1, &plain).await.map(drop)?,
-                "swap" => {
-                    let seen = store.versioned(&key).await?;
-                    let expect = seen.map_or(Expect::Absent, |seen| Expect::Version(seen.version));
-                    let swap = WriteOptions::expecting(expect);
-                    store.set(&key, value(), &swap).await.map(drop)?;
-                }
-                "get-many" => drop(store.get_many(&many().collect::<Vec<_>>()).await?),
-                "set-many" => {
-                    store.set_many(many().map(|key| (key, value())).collect(), &plain).await?;
-                }
-                other => bail!("no operation is called {other}"),
+            for _ in 0..each {
+                operate(&*store, operation, &key, &plain).await?;
             }
             Ok(())
         }
         .boxed()
     })
+}
+
+async fn operate(
+    store: &dyn Store,
+    operation: &str,
+    key: &str,
+    plain: &WriteOptions,
+) -> Result<()> {
+    let value = || Bytes::from_static(VALUE);
+    let many = || (0..MANY).map(|number| format!("{key}/{number}"));
+    match operation {
+        "get" => drop(store.get(key).await?),
+        "set" => store.set(key, value(), plain).await.map(drop)?,
+        "increment" => store.increment(key, 1, plain).await.map(drop)?,
+        "swap" => {
+            let seen = store.versioned(key).await?;
+            let expect = seen.map_or(Expect::Absent, |seen| Expect::Version(seen.version));
+            store.set(key, value(), &WriteOptions::expecting(expect)).await.map(drop)?;
+        }
+        "get-many" => drop(store.get_many(&many().collect::<Vec<_>>(), ROOM).await?),
+        "set-many" => {
+            store.set_many(many().map(|key| (key, value())).collect(), plain).await?;
+        }
+        other => bail!("no operation is called {other}"),
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ mod settings;
 mod transaction;
 mod watch;
 
+use crate::room::Room;
 use crate::{
     Changes, Checked, Cursor, Expect, ListOptions, Offer, Page, Store, Version, Versioned,
     WatchOptions, WriteOptions, counter, stale_fence, unmet,
@@ -15,7 +16,8 @@ use bytes::Bytes;
 use connect::etcd::Etcd as Server;
 use connect::tls::Trust;
 use etcd_client::{
-    Compare, CompareOp, DeleteOptions, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse,
+    Compare, CompareOp, DeleteOptions, GetOptions, KeyValue, PutOptions, ResponseHeader, Txn,
+    TxnOp, TxnOpResponse,
 };
 use leases::Leases;
 use std::collections::BTreeMap;
@@ -183,8 +185,8 @@ impl Keys {
 
     /// Values as of one moment, as many at once as fit in a transaction. `None` if the server
     /// threw the moment away meanwhile.
-    async fn values(&self, keys: &[String]) -> Result<Option<Vec<Option<Bytes>>>> {
-        let mut values = Vec::with_capacity(keys.len());
+    async fn values(&self, keys: &[String], most: usize) -> Result<Option<Vec<Option<Bytes>>>> {
+        let (mut values, mut room) = (Vec::with_capacity(keys.len()), Room::new(most));
         let mut moment = None;
         for part in keys.chunks(self.operations) {
             let options = moment.map(|revision| GetOptions::new().with_revision(revision));
@@ -201,6 +203,7 @@ impl Keys {
                     return Err(transaction::strange());
                 };
                 let value = answer.take_kvs().pop().map(|entry| self.entry(entry).value);
+                room.add(value.as_ref())?;
                 values.push(value);
             }
         }
@@ -227,9 +230,9 @@ impl Store for Keys {
         Ok(found.take_kvs().pop().map(|entry| self.entry(entry)))
     }
 
-    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>> {
+    async fn get_many(&self, keys: &[String], most: usize) -> Result<Vec<Option<Bytes>>> {
         for _ in 0..ATTEMPTS {
-            if let Some(values) = self.values(keys).await? {
+            if let Some(values) = self.values(keys, most).await? {
                 return Ok(values);
             }
         }
@@ -246,6 +249,11 @@ impl Store for Keys {
 
     async fn set(&self, key: &str, value: Bytes, options: &WriteOptions) -> Result<Version> {
         let name = self.name(key);
+        if *options == WriteOptions::default() {
+            let put = self.server.put(name, value).await?;
+            let revision = put.header().map_or(0, ResponseHeader::revision);
+            return Ok(version(self.cluster, revision));
+        }
         let outcome = self.write(options, |lease| {
             let put = TxnOp::put(name.clone(), value.clone(), lease);
             self.transaction(self.expectation(&name, options), vec![put], Vec::new(), options)

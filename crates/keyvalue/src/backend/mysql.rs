@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use base::{Backend, Place, Result};
 use bytes::Bytes;
 use connect::mysql::{Value, Work, column};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use table::Table;
 use tokio::task::JoinSet;
@@ -107,18 +107,14 @@ impl Store for Keys {
         rows.first_mut().map_or(Ok(None), writes::found)
     }
 
-    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>> {
+    async fn get_many(&self, keys: &[String], most: usize) -> Result<Vec<Option<Bytes>>> {
         let asked = names(keys.iter().map(String::as_str));
-        let get = GetMany { table: &self.table, keys: &asked };
+        let get = GetMany { table: &self.table, keys: &asked, most };
         let server = &self.table.server;
-        let mut rows = match chunks(&asked).count() {
+        let found = match chunks(&asked).count() {
             0 | 1 => server.read(&get).await?,
             _ => server.snapshot(&get).await?,
         };
-        let mut found: HashMap<Vec<u8>, Bytes> = HashMap::with_capacity(rows.len());
-        for row in &mut rows {
-            found.insert(column(row, 0)?, column::<Vec<u8>>(row, 1)?.into());
-        }
         Ok(keys.iter().map(|key| found.get(key.as_bytes()).cloned()).collect())
     }
 

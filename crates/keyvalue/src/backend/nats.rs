@@ -9,6 +9,7 @@ mod settings;
 mod sweep;
 mod watch;
 
+use crate::room::Room;
 use crate::{
     Changes, Checked, Expect, ListOptions, Offer, Page, Store, Version, Versioned, WatchOptions,
     WriteOptions, counter, unmet,
@@ -154,9 +155,15 @@ impl Store for Keys {
         Ok(Some(Versioned { value, version: self.bucket.version(sequence) }))
     }
 
-    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>> {
+    async fn get_many(&self, keys: &[String], most: usize) -> Result<Vec<Option<Bytes>>> {
         let gets: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
-        stream::iter(gets).buffered(BATCH).try_collect().await
+        let mut gets = stream::iter(gets).buffered(BATCH);
+        let (mut values, mut room) = (Vec::with_capacity(keys.len()), Room::new(most));
+        while let Some(value) = gets.try_next().await? {
+            room.add(value.as_ref())?;
+            values.push(value);
+        }
+        Ok(values)
     }
 
     async fn set(&self, key: &str, value: Bytes, options: &WriteOptions) -> Result<Version> {

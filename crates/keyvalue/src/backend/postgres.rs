@@ -9,6 +9,7 @@ mod watch;
 mod writes;
 
 use crate::local::page;
+use crate::room::too_large;
 use crate::tables;
 use crate::{
     Changes, Checked, ListOptions, Offer, Page, Store, Version, Versioned, WatchOptions,
@@ -98,12 +99,15 @@ impl Store for Keys {
         writes::found(rows.first())
     }
 
-    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>> {
+    async fn get_many(&self, keys: &[String], most: usize) -> Result<Vec<Option<Bytes>>> {
         let asked: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-        let rows = self.table.server.read(&self.table.sql.get_many, &[&asked]).await?;
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = self.table.server.read(&self.table.sql.get_many, &[&asked, &limit]).await?;
         let mut found: HashMap<&[u8], Bytes> = HashMap::with_capacity(rows.len());
         for row in &rows {
-            found.insert(column(row, 0)?, Bytes::copy_from_slice(column(row, 1)?));
+            // None of them comes where all of them would be too many bytes.
+            let value = column::<Option<&[u8]>>(row, 1)?.ok_or_else(|| too_large(most))?;
+            found.insert(column(row, 0)?, Bytes::copy_from_slice(value));
         }
         Ok(asked.into_iter().map(|key| found.get(key).cloned()).collect())
     }

@@ -1,10 +1,12 @@
 //! Entries in Redis: one string for each, written by scripts that keep version, index and fences
 //! with it in one step.
 
+mod plain;
 mod scripts;
 mod settings;
 mod watch;
 
+use crate::room::{Room, too_large};
 use crate::{
     Changes, Checked, Cursor, Expect, ListOptions, Offer, Page, Store, Version, Versioned,
     WatchOptions, WriteOptions, counter, stale_fence, unmet,
@@ -14,8 +16,9 @@ use base::{Backend, Error, Place, Result};
 use bytes::Bytes;
 use connect::redis::Redis as Server;
 use connect::tls::Trust;
+use plain::Shard;
 use redis::{Value, cmd};
-use scripts::Script;
+use scripts::{Call, Script};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +48,8 @@ impl Backend for Redis {
         let shards = self.shards(&place);
         let offer = self.probe(&server, &shards).await?;
         let watching = Watching::new(Arc::clone(&server), Arc::clone(&shards));
-        Ok(Arc::new(Checked::new(Keys { server, shards, offer, watching })))
+        let known = shards.iter().map(|_| Shard::new()).collect();
+        Ok(Arc::new(Checked::new(Keys { server, shards, known, offer, watching })))
     }
 }
 
@@ -54,20 +58,97 @@ pub struct Keys {
     server: Arc<Server>,
     /// The hash tags that entries are spread over.
     shards: Arc<[String]>,
+    /// What is known of each of them.
+    known: Box<[Shard]>,
     offer: Offer,
     watching: Watching,
 }
 
 impl Keys {
-    /// The shard of a key. Which one it is must never change.
+    /// The number of a key's shard. Which one it is must never change.
+    fn index(&self, key: &str) -> usize {
+        match self.shards.len() {
+            0 | 1 => 0,
+            number => {
+                let hash = super::digest(key.bytes());
+                usize::try_from(hash % number as u64).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The shard of a key.
     fn shard(&self, key: &str) -> &str {
-        let hash = super::digest(key.bytes());
-        let index = usize::try_from(hash % self.shards.len().max(1) as u64).unwrap_or_default();
-        self.shards.get(index).map_or("", String::as_str)
+        self.shards.get(self.index(key)).map_or("", String::as_str)
     }
 
     fn name(&self, key: &str) -> String {
         format!("{}:k:{key}", self.shard(key))
+    }
+
+    /// Entries of one shard as of one moment, in the order of the keys. `None`: their values take
+    /// more than `most` bytes.
+    async fn entries<'a>(
+        &self,
+        shard: &str,
+        keys: impl ExactSizeIterator<Item = &'a str>,
+        most: usize,
+    ) -> Result<Option<Vec<Option<Vec<u8>>>>> {
+        if keys.len().saturating_mul(self.offer.max_value) <= most {
+            let mut command = cmd("MGET");
+            for key in keys {
+                command.arg(self.name(key));
+            }
+            return self.server.read(&command).await.map(Some);
+        }
+        let call = Script::GET_MANY.call(&format!("{shard}:i"), shard);
+        let call = keys.fold(call.arg(most), Call::arg);
+        match call.run(&self.server).await? {
+            Value::Int(0) => Ok(None),
+            found => redis::from_redis_value(found)
+                .map(Some)
+                .map_err(|error| Error::corrupt("the entries of the store").with_source(error)),
+        }
+    }
+
+    /// Writes an entry that need not be told of; whether that was so, and the entry was there.
+    async fn replace(&self, key: &str, payload: &[u8], known: &Shard) -> Result<bool> {
+        let mut command = cmd("SET");
+        command.arg(self.name(key)).arg(payload).arg("XX");
+        let is_there: bool = self.server.query(&command).await?;
+        known.has_written(!is_there);
+        if is_there && !known.is_unwatched() {
+            // It took longer than that is known.
+            let version = payload.get(..VERSION).unwrap_or_default();
+            let call = Script::TELL.call(&self.name(key), self.shard(key));
+            call.arg(key).arg(version).run(&self.server).await?;
+        }
+        Ok(is_there)
+    }
+
+    /// Asks whether somebody watches a shard, if that is due.
+    async fn ask(&self, shard: &str, known: &Shard) {
+        if let Some(question) = known.question()
+            && let Ok(answer) = self.server.read(cmd("EXISTS").arg(format!("{shard}:w"))).await
+        {
+            question.answer(answer);
+        }
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        payload: Vec<u8>,
+        options: &WriteOptions,
+        known: Option<&Shard>,
+    ) -> Result<()> {
+        let (lock, token) = fence(options);
+        let call = Script::SET.call(&self.name(key), self.shard(key));
+        let call = call.arg(key).arg(payload).arg(ttl(options)).arg(expectation(options));
+        let answer = call.arg(lock).arg(token).run(&self.server).await?;
+        if let Some(known) = known {
+            known.has_written(answer == Value::Int(2));
+        }
+        outcome(&answer, options)
     }
 
     /// Removes keys of one shard in one step.
@@ -100,7 +181,7 @@ impl Keys {
 /// What a write made of its conditions.
 fn outcome(answer: &Value, options: &WriteOptions) -> Result<()> {
     match answer {
-        Value::Int(1) => Ok(()),
+        Value::Int(1 | 2) => Ok(()),
         Value::Int(0) => Err(unmet()),
         Value::BulkString(highest) => Err(stale(highest, options)),
         other => Err(strange(other)),
@@ -173,18 +254,19 @@ impl Store for Keys {
         stored.map(|stored| split(key, stored)).transpose()
     }
 
-    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>> {
-        let mut values = vec![None; keys.len()];
-        for (_, part) in self.by_shard(keys.iter().enumerate(), |(_, key)| key.as_str()) {
-            let mut command = cmd("MGET");
-            for (_, key) in &part {
-                command.arg(self.name(key));
-            }
-            let found: Vec<Option<Vec<u8>>> = self.server.read(&command).await?;
+    async fn get_many(&self, keys: &[String], most: usize) -> Result<Vec<Option<Bytes>>> {
+        let (mut values, mut room) = (vec![None; keys.len()], Room::new(most));
+        for (shard, part) in self.by_shard(keys.iter().enumerate(), |(_, key)| key.as_str()) {
+            let asked = part.iter().map(|(_, key)| key.as_str());
+            let Some(found) = self.entries(shard, asked, room.rest()).await? else {
+                return Err(too_large(most));
+            };
             for ((index, key), found) in part.into_iter().zip(found) {
                 let value = found.map(|stored| split(key, stored)).transpose()?;
+                let value = value.map(|stored| stored.value);
+                room.add(value.as_ref())?;
                 if let Some(slot) = values.get_mut(index) {
-                    *slot = value.map(|stored| stored.value);
+                    *slot = value;
                 }
             }
         }
@@ -197,11 +279,19 @@ impl Store for Keys {
 
     async fn set(&self, key: &str, value: Bytes, options: &WriteOptions) -> Result<Version> {
         let (version, payload) = payload(&value);
-        let (lock, token) = fence(options);
-        let call = Script::SET.call(&self.name(key), self.shard(key));
-        let call = call.arg(key).arg(payload).arg(ttl(options)).arg(expectation(options));
-        let answer = call.arg(lock).arg(token).run(&self.server).await?;
-        outcome(&answer, options).map(|()| version)
+        let known = self.known.get(self.index(key)).filter(|_| *options == WriteOptions::default());
+        let Some(known) = known else {
+            return self.write(key, payload, options, None).await.map(|()| version);
+        };
+        let write = async {
+            match known.is_plain() && self.replace(key, &payload, known).await? {
+                true => Ok(()),
+                false => self.write(key, payload, options, Some(known)).await,
+            }
+        };
+        // Most of the time there is nothing to ask.
+        let (written, ()) = tokio::join!(write, self.ask(self.shard(key), known));
+        written.map(|()| version)
     }
 
     async fn set_many(&self, entries: Vec<(String, Bytes)>, options: &WriteOptions) -> Result<()> {

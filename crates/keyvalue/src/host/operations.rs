@@ -2,6 +2,7 @@
 
 use super::held::{Charge, Held};
 use super::{Bucket, KeyValue};
+use crate::room::Room;
 use crate::{Cursor, Expect, ListOptions, Page, Store, Version, Versioned, WriteOptions, is_unmet};
 use base::{Error, Result as Answer};
 use bytes::Bytes;
@@ -13,8 +14,8 @@ pub(super) type Host<'a> = View<'a, KeyValue>;
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 type Handle = Resource<Bucket>;
 
-/// So many keys are read at once: what many values take is known before more of them are read.
-const CHUNK: usize = 32;
+/// So many keys are read at once.
+const CHUNK: usize = 1024;
 
 /// How often a compare-and-swap begins again because another write came first.
 pub(super) const ATTEMPTS: usize = 32;
@@ -94,7 +95,7 @@ impl Client {
 
     /// Every key, for the draft that knows no pages.
     pub(super) async fn keys(&self) -> Answer<Vec<String>> {
-        let mut answer = Room::new(&self.held)?;
+        let mut answer = Parts::new(&self.held)?;
         let (mut keys, mut after) = (Vec::new(), None);
         loop {
             let page = self.list(String::new(), after).await?;
@@ -109,10 +110,11 @@ impl Client {
 
     /// One answer per key, in their order.
     pub(super) async fn get_many(&self, keys: &[String]) -> Answer<Vec<Option<Bytes>>> {
-        let mut answer = Room::new(&self.held)?;
+        let mut answer = Parts::new(&self.held)?;
         let mut values = Vec::new();
         for keys in keys.chunks(CHUNK) {
-            let chunk = self.call("get-many", self.store.get_many(keys)).await?;
+            let chunk =
+                self.call("get-many", self.store.get_many(keys, answer.room.rest())).await?;
             answer.add(chunk.iter().flatten().map(Bytes::len).sum())?;
             values.extend(chunk);
         }
@@ -206,25 +208,19 @@ fn signed(number: u64) -> Answer<i64> {
 }
 
 /// The room that one answer with many parts has.
-struct Room {
-    limit: usize,
-    used: usize,
+struct Parts {
+    room: Room,
     /// Answers that grow at the same time share what the instance has.
     charge: Charge,
 }
 
-impl Room {
+impl Parts {
     fn new(held: &Held) -> Answer<Self> {
-        Ok(Self { limit: held.limit(), used: 0, charge: held.take(0)? })
+        Ok(Self { room: Room::new(held.limit()), charge: held.take(0)? })
     }
 
     fn add(&mut self, bytes: usize) -> Answer<()> {
-        self.used = self.used.saturating_add(bytes);
-        if self.used > self.limit {
-            let limit = base::units::Size(self.limit as u64);
-            return Err(Error::too_large(format!("the answer takes over {limit}"))
-                .with_hint("ask for fewer keys at once"));
-        }
+        self.room.take(bytes)?;
         self.charge.grow(bytes)
     }
 }

@@ -1,6 +1,6 @@
 //! Entries that live for a time.
 
-use super::{PLAIN, Stage, keys, put, some, text};
+use super::{ALL, PLAIN, Stage, keys, put, some, text};
 use crate::{Expect, ListOptions, Store, WriteOptions};
 use base::Kind;
 use base::offer::{List, Ttl};
@@ -83,7 +83,7 @@ async fn what_is_over_is_absent_everywhere(stage: Stage) -> Kept {
     outlive(&*store, ttl).await;
     holds(!store.exists("a").await?, "what is over does not exist")?;
     equal(store.versioned("a").await?, None)?;
-    equal(store.get_many(&["a".to_owned(), "b".to_owned()]).await?, vec![None, None])?;
+    equal(store.get_many(&["a".to_owned(), "b".to_owned()], ALL).await?, vec![None, None])?;
     if store.offer().levels.list > List::None {
         equal(keys(&*store, ListOptions::default()).await?, Vec::<String>::new())?;
     }
@@ -135,7 +135,7 @@ async fn batches_can_end_too(stage: Stage) -> Kept {
     let entries = vec![("a".to_owned(), text("1")), ("b".to_owned(), text("2"))];
     store.set_many(entries, &WriteOptions::living(ttl)).await?;
     outlive(&*store, ttl).await;
-    equal(store.get_many(&["a".to_owned(), "b".to_owned()]).await?, vec![None, None])
+    equal(store.get_many(&["a".to_owned(), "b".to_owned()], ALL).await?, vec![None, None])
 }
 
 async fn a_time_to_live_is_at_least_a_millisecond(stage: Stage) -> Kept {

@@ -1,6 +1,6 @@
 //! The edges of what a store takes: a clear error, never a part.
 
-use super::{PLAIN, Stage, put, some, text};
+use super::{ALL, PLAIN, Stage, put, some, text};
 use crate::{Fence, Store, WriteOptions};
 use base::Kind;
 use base::offer::Fence as Level;
@@ -49,7 +49,7 @@ async fn a_longer_key_is_refused(stage: Stage) -> Kept {
     refused(store.exists(&long).await, Kind::TooLarge)?;
     refused(store.delete(&long, &PLAIN).await, Kind::TooLarge)?;
     refused(store.increment(&long, 1, &PLAIN).await, Kind::TooLarge)?;
-    refused(store.get_many(&[long]).await, Kind::TooLarge)?;
+    refused(store.get_many(&[long], ALL).await, Kind::TooLarge)?;
     equal(store.get(&fits).await?, None::<Bytes>)
 }
 

@@ -1,6 +1,6 @@
 //! What was written is read.
 
-use super::{PLAIN, Stage, put, some, text};
+use super::{ALL, PLAIN, Stage, put, some, text};
 use crate::Store;
 use base::offer::Durability;
 use base::promise::{Kept, Promise, equal, holds};
@@ -59,7 +59,7 @@ async fn empty_values_are_values(stage: Stage) -> Kept {
     store.set("key", Bytes::new(), &PLAIN).await?;
     equal(store.get("key").await?, some(""))?;
     holds(store.exists("key").await?, "a key with an empty value exists")?;
-    equal(store.get_many(&["key".to_owned()]).await?, vec![some("")])
+    equal(store.get_many(&["key".to_owned()], ALL).await?, vec![some("")])
 }
 
 async fn every_byte_comes_back(stage: Stage) -> Kept {

@@ -73,7 +73,7 @@ async fn kill_and_look() {
             let key = format!("client {client}");
             let found: u64 = number(store.get(&key).await.unwrap());
             let copies: Vec<_> = (0..3).map(|at| format!("{key} copy {at}")).collect();
-            let copies = store.get_many(&copies).await.unwrap();
+            let copies = store.get_many(&copies, usize::MAX).await.unwrap();
             let copies: Vec<u64> = copies.into_iter().map(number).collect();
             assert!(found >= *sum, "{key} was told {sum} and finds {found} in round {round}");
             assert!(copies[0] >= *sum, "{key} was told {sum} and finds {copies:?}");

@@ -269,7 +269,7 @@ async fn one(store: &dyn Store, model: &mut Model, call: Call) -> Result<(), Str
         Call::GetMany(keys) => {
             let names: Vec<String> = keys.iter().copied().map(name).collect();
             let wanted: Vec<_> = keys.iter().map(|key| model.live(*key).cloned()).collect();
-            same(&store.get_many(&names).await.map_err(failed)?, &wanted)?;
+            same(&store.get_many(&names, usize::MAX).await.map_err(failed)?, &wanted)?;
         }
         Call::Set(key, value, ttl) => {
             let living = ttl.map(|ttl| Duration::from_millis(ttl.into()));

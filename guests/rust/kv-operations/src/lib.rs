@@ -1,4 +1,4 @@
-//! One operation of a store for each call: what `cargo xtask bench keyvalue` measures.
+//! Operations of a store, some in each call: what `cargo xtask bench keyvalue` measures.
 use std::cell::OnceCell;
 
 wit_bindgen::generate!({
@@ -8,7 +8,7 @@ wit_bindgen::generate!({
 
         world operations {
             include wasi:keyvalue/imports@0.2.0-draft2;
-            export operate: func(operation: string, key: string) -> result<_, string>;
+            export operate: func(operation: string, key: string, times: u32) -> result<_, string>;
         }
     "#,
     generate_all,
@@ -28,10 +28,10 @@ thread_local! {
 struct Operations;
 
 impl Guest for Operations {
-    fn operate(operation: String, key: String) -> Result<(), String> {
+    fn operate(operation: String, key: String, times: u32) -> Result<(), String> {
         BUCKET.with(|bucket| {
             let bucket = bucket.get_or_init(|| store::open("").unwrap());
-            operate(bucket, &operation, &key)
+            (0..times).try_for_each(|_| operate(bucket, &operation, &key))
         })
     }
 }

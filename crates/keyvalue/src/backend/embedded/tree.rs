@@ -6,6 +6,7 @@ use super::file::Opener;
 use super::writer::Writer;
 use crate::Best;
 use crate::local::{Clock, Held, Stored, lock, page, rules};
+use crate::room::Room;
 use crate::{
     Changes, Levels, ListOptions, Offer, Page, Store, Version, Versioned, WatchOptions,
     WriteOptions,
@@ -112,7 +113,7 @@ impl Store for Tree {
         }))
     }
 
-    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>> {
+    async fn get_many(&self, keys: &[String], most: usize) -> Result<Vec<Option<Bytes>>> {
         let now = self.core.clock.now();
         // Values from the layers and a snapshot of the same moment.
         let front = lock(&self.core.front);
@@ -123,11 +124,14 @@ impl Store for Tree {
         let snapshot = self.core.committed()?;
         drop(front);
         let layered = layered.into_iter().chain(std::iter::repeat(None));
+        let mut room = Room::new(most);
         keys.iter()
             .zip(layered)
             .map(|(key, layered)| {
                 let found = layered.map_or_else(|| snapshot.find(key), Ok)?;
-                Ok(found.filter(|stored| stored.expires > now).map(|stored| stored.value))
+                let value = found.filter(|stored| stored.expires > now).map(|stored| stored.value);
+                room.add(value.as_ref())?;
+                Ok(value)
             })
             .collect()
     }

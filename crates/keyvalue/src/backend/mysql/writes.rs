@@ -2,10 +2,12 @@
 
 use super::table::Table;
 use crate::local::rules;
+use crate::room::Room;
 use crate::{Expect, Fence, Version, Versioned, WriteOptions, counter, stale_fence, tables, unmet};
 use base::Result;
 use bytes::Bytes;
 use connect::mysql::{Connection, Failure, Row, Value, Work, column};
+use std::collections::HashMap;
 
 /// The most keys of one statement.
 const CHUNK: usize = 256;
@@ -62,17 +64,26 @@ impl<W: Work> Work for Fenced<'_, W> {
 pub(super) struct GetMany<'a> {
     pub(super) table: &'a Table,
     pub(super) keys: &'a [Value],
+    /// The most bytes of values.
+    pub(super) most: usize,
 }
 
 impl Work for GetMany<'_> {
-    type Done = Vec<Row>;
+    type Done = HashMap<Vec<u8>, Bytes>;
 
-    async fn run(&self, connection: &mut Connection<'_>) -> Result<Vec<Row>, Failure> {
-        let mut rows = Vec::new();
+    async fn run(&self, connection: &mut Connection<'_>) -> Result<Self::Done, Failure> {
+        let (mut found, mut room) = (HashMap::new(), Room::new(self.most));
         for chunk in chunks(self.keys) {
-            rows.extend(connection.query(&self.table.sql.get_many(chunk.len()), chunk).await?);
+            let take = |mut row: Row| {
+                let value = Bytes::from(column::<Vec<u8>>(&mut row, 1)?);
+                room.add(Some(&value))?;
+                found.insert(column(&mut row, 0)?, value);
+                Ok(())
+            };
+            let sql = self.table.sql.get_many(chunk.len());
+            connection.each(&sql, chunk.to_vec(), take).await?;
         }
-        Ok(rows)
+        Ok(found)
     }
 }
 

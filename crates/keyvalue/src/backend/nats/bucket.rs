@@ -3,9 +3,9 @@
 use super::names;
 use crate::Version;
 use crate::local::lock;
-use async_nats::HeaderMap;
 use async_nats::jetstream::stream::{Info, PurgeRequest, PurgeResponse, RawMessage};
 use async_nats::jetstream::{ErrorCode, message::StreamMessage};
+use async_nats::{HeaderMap, Message};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
 use connect::nats::{Answer, Connection, Nats as Server, Nothing, Refusal, is_unheard};
@@ -40,6 +40,8 @@ pub(super) struct Bucket {
     pub(super) incarnation: u64,
     /// Whether the stream has a leader that may change.
     pub(super) is_replicated: bool,
+    /// Whether the one server that has the stream gives out messages directly, not through its API.
+    pub(super) is_direct: bool,
     /// How long the marks of deleted keys are kept.
     pub(super) keep_deleted: Duration,
     /// The last messages of keys that were written here, with replicas.
@@ -100,6 +102,17 @@ impl Bucket {
     /// The last message of a key, from the stream's leader.
     pub(super) async fn last(&self, key: &str) -> Result<Option<Last>> {
         let subject = self.subject(key);
+        if self.is_direct {
+            let exchange = async |connection: Connection| {
+                let found = connection.last(&self.stream, &subject).await?;
+                found.map(|found| last(key, found)).transpose()
+            };
+            match self.server.read(exchange).await {
+                // It may have been switched off meanwhile.
+                Err(error) if is_unheard(&error) => {}
+                outcome => return outcome,
+            }
+        }
         let exchange = async |connection| {
             let question = LastMessage { last_by_subj: &subject };
             match self.insist::<Found>(&connection, "STREAM.MSG.GET", &question).await? {
@@ -239,6 +252,15 @@ impl Bucket {
             _ => error,
         }
     }
+}
+
+/// A message as it is stored.
+fn last(key: &str, message: Message) -> Result<Last> {
+    let headers = message.headers.unwrap_or_default();
+    let sequence = headers.get("Nats-Sequence").and_then(|text| text.as_str().parse().ok());
+    let sequence = sequence.ok_or_else(|| Error::corrupt(format!("the entry of `{key}`")))?;
+    let value = (!is_end(&headers)).then_some(message.payload);
+    Ok(Last { sequence, value })
 }
 
 /// Whether another write came first.

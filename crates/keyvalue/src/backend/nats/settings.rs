@@ -140,9 +140,10 @@ impl Nats {
         let opening = async |connection: Connection| {
             let version = connection.info().version;
             let found = self.find_or_make(&connection, &wanted).await?;
-            Ok((version, connection.max_payload(), found))
+            let is_direct = self.is_direct(&connection, &found.config).await;
+            Ok((version, connection.max_payload(), found, is_direct))
         };
-        let (version, max_payload, info) = server.call(opening).await?;
+        let (version, max_payload, info, is_direct) = server.call(opening).await?;
         let offer = self.offer(server.server(), &version, max_payload, &info.config)?;
         let bucket = Bucket {
             server,
@@ -150,10 +151,23 @@ impl Nats {
             prefix: format!("$KV.{name}."),
             incarnation: incarnation(&info),
             is_replicated: self.replicas > 1,
+            is_direct,
             keep_deleted: self.keep_deleted,
             guesses: Mutex::default(),
         };
         Ok((bucket, offer))
+    }
+
+    /// Whether entries can be read directly, and are the last ones: replicas may be behind.
+    async fn is_direct(&self, connection: &Connection, stream: &Config) -> bool {
+        if self.replicas > 1 || !stream.allow_direct {
+            return false;
+        }
+        // Who may not ask is not answered.
+        let limit = (self.timeout / 4).min(Duration::from_secs(1));
+        let subject = stream.subjects.first().map(|all| all.replace('>', "none"));
+        let asking = connection.last(&stream.name, subject.as_deref().unwrap_or_default());
+        matches!(tokio::time::timeout(limit, asking).await, Ok(Ok(_)))
     }
 
     /// The stream of a bucket, as other clients make it.
@@ -172,6 +186,7 @@ impl Nats {
             num_replicas: self.replicas,
             allow_rollup: true,
             deny_delete: true,
+            allow_direct: self.replicas == 1,
             duplicate_window: if self.replicas > 1 { DUPLICATES } else { Duration::ZERO },
             ..Config::default()
         }

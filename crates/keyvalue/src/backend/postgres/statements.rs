@@ -54,7 +54,10 @@ impl Statements {
             get: get("value", "key = $1"),
             versioned: get("value, version", "key = $1"),
             exists: get("1", "key = $1"),
-            get_many: get("key, value", "key = ANY ($1)"),
+            get_many: get(
+                "key, CASE WHEN sum(octet_length(value)) OVER () <= $2 THEN value END",
+                "key = ANY ($1)",
+            ),
             list: get("key", "key >= $1 AND key < $2") + " ORDER BY key LIMIT $3",
             set: writes(&table, "$2", "$2", "clock_timestamp() + $4::float8 * interval '1 ms'", ""),
             increment: increments(&table),

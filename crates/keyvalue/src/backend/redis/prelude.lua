@@ -44,11 +44,13 @@ local function ending(key, ttl)
     redis.call('ZADD', ends, string.format('%.0f', at), key)
 end
 
--- Writes an entry; `ttl` is '' for one that stays.
+-- Writes an entry; `ttl` is '' for one that stays. Whether it was surely not there before.
 local function put(key, name, payload, ttl)
+    local is_new = false
     if ttl == '' then
         -- Most writes are of entries that are there, and then the index is right.
-        if not redis.call('SET', name, payload, 'XX') then
+        is_new = not redis.call('SET', name, payload, 'XX')
+        if is_new then
             redis.call('SET', name, payload)
             redis.call('ZADD', index, 0, key)
         end
@@ -58,6 +60,7 @@ local function put(key, name, payload, ttl)
         ending(key, tonumber(ttl))
     end
     tell('s', key, string.sub(payload, 1, 16))
+    return is_new
 end
 
 -- Removes an entry. One that was over already is in the index until now.

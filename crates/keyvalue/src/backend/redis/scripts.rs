@@ -21,6 +21,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    GET_MANY = "get_many.lua";
     SET = "set.lua";
     SET_MANY = "set_many.lua";
     DELETE = "delete.lua";
@@ -28,6 +29,7 @@ scripts! {
     LIST = "list.lua";
     SWEEP = "sweep.lua";
     LISTEN = "listen.lua";
+    TELL = "tell.lua";
     DESTROY = "destroy.lua";
 }
 

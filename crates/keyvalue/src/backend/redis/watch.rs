@@ -4,6 +4,7 @@
 //! is read. All watchers of a binding share one reader for each shard; one that goes on from an
 //! earlier place has a reader of its own.
 
+use super::plain::GRACE;
 use super::scripts::Script;
 use super::{VERSION, split};
 use crate::local::Record;
@@ -65,6 +66,7 @@ impl relay::Reader for Reader {
             }
             Err(error) => {
                 self.connection = None;
+                self.is_known = false;
                 self.failures.wait(&error).await;
                 Vec::new()
             }
@@ -77,6 +79,8 @@ struct Reader {
     server: Arc<Server>,
     shard: String,
     connection: Option<Connection>,
+    /// Whether all hosts have noticed that somebody watches.
+    is_known: bool,
     /// The last line that was read.
     last: String,
     /// The last word that somebody watches.
@@ -93,6 +97,7 @@ impl Reader {
             server: Arc::clone(server),
             shard: shard.to_owned(),
             connection: None,
+            is_known: false,
             last: String::new(),
             word: Instant::now(),
             ahead: HashMap::new(),
@@ -105,13 +110,20 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Has lines kept from now on; the place of the last one.
+    /// Has lines kept of every write that is acknowledged from now on; the place of the last one
+    /// before.
     async fn listen(&mut self) -> Result<String> {
         let call = Script::LISTEN.call(&format!("{}:s", self.shard), &self.shard);
         let answer = call.arg(HEARD.as_millis().to_string()).run(&self.server).await?;
         self.word = Instant::now();
-        redis::from_redis_value(answer)
-            .map_err(|error| Error::corrupt("the place in a stream").with_source(error))
+        let (place, is_new): (String, bool) = redis::from_redis_value(answer)
+            .map_err(|error| Error::corrupt("the place in a stream").with_source(error))?;
+        if is_new || !self.is_known {
+            // Until every host has noticed, writes may pass that nobody is told of.
+            tokio::time::sleep(GRACE).await;
+            self.is_known = true;
+        }
+        Ok(place)
     }
 
     async fn read(&mut self) -> Result<Vec<Told>> {
