@@ -20,4 +20,4 @@ pub use error::{Error, Kind, Result};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
 pub use secret::{Secret, redact};
-pub use within::{Elapsed, Within, within};
+pub use within::{Elapsed, Timer, Within, within};

@@ -1,6 +1,6 @@
 //! What all calls from guests to backends have in common: deadline, permit, span, count.
 
-use base::{Error, Result, within};
+use base::{Error, Result, Timer};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,7 +13,10 @@ use tracing::Instrument as _;
 /// Cheap to clone. 0.2 bindings reach it by [`View::call`](crate::View::call); 0.3 bindings clone
 /// it out of the store and await outside.
 #[derive(Clone)]
-pub struct Calls(Arc<Shared>);
+pub struct Calls {
+    shared: Arc<Shared>,
+    timer: Timer,
+}
 
 struct Shared {
     component: Arc<str>,
@@ -36,12 +39,19 @@ pub struct Counts {
 impl Calls {
     /// Calls of `component`, each at most `timeout` long and at most `concurrent` at once.
     pub fn new(component: impl Into<Arc<str>>, timeout: Duration, concurrent: usize) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             component: component.into(),
             timeout,
             permits: Semaphore::new(concurrent.min(Semaphore::MAX_PERMITS)),
             counts: Counts::default(),
-        }))
+        });
+        Self { shared, timer: Timer::default() }
+    }
+
+    /// The same for another instance, whose calls have a timer of their own.
+    #[must_use]
+    pub fn of_another_instance(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), timer: Timer::default() }
     }
 
     /// Runs one backend call under everything calls have in common.
@@ -54,15 +64,14 @@ impl Calls {
         operation: &'static str,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let span =
-            tracing::debug_span!("host_call", component = %self.0.component, capability, operation);
+        let span = tracing::debug_span!("host_call", component = %self.shared.component, capability, operation);
         let limited = async {
             // The semaphore is never closed, so this waits and does not fail.
-            let _permit = self.0.permits.acquire().await;
+            let _permit = self.shared.permits.acquire().await;
             call.await
         };
-        let counts = &self.0.counts;
-        match within(self.0.timeout, limited).instrument(span).await {
+        let counts = &self.shared.counts;
+        match self.timer.within(self.shared.timeout, limited).instrument(span).await {
             Ok(outcome) => {
                 if outcome.is_ok() { &counts.ok } else { &counts.failed }.fetch_add(1, Relaxed);
                 outcome
@@ -76,20 +85,20 @@ impl Calls {
 
     /// How the calls ended so far.
     pub fn counts(&self) -> &Counts {
-        &self.0.counts
+        &self.shared.counts
     }
 
     /// The component whose calls these are.
     pub fn component(&self) -> &str {
-        &self.0.component
+        &self.shared.component
     }
 }
 
 impl fmt::Debug for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Calls")
-            .field("component", &self.0.component)
-            .field("counts", &self.0.counts)
+            .field("component", &self.shared.component)
+            .field("counts", &self.shared.counts)
             .finish_non_exhaustive()
     }
 }

@@ -47,7 +47,7 @@ impl Ctx {
         table.set_max_capacity(limits.handles);
         Self {
             table,
-            calls: guest.calls().clone(),
+            calls: guest.calls().of_another_instance(),
             wasi,
             limiter: Limiter::new(limits, guest.engine().budget()),
             request: Request { id: None, deadline: Some(deadline.clone()) },

@@ -47,7 +47,7 @@ impl Capability for Http {
     fn state(prepared: &Arc<Hooks>, guest: &Guest) -> State {
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(guest.limits().header_size);
-        State { ctx, hooks: Hooks::clone(prepared).with_calls(guest.calls().clone()) }
+        State { ctx, hooks: Hooks::clone(prepared).with_calls(guest.calls().of_another_instance()) }
     }
 }
 

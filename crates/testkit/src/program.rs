@@ -151,11 +151,25 @@ impl Program {
     /// # Panics
     /// If it is gone already.
     pub fn memory(&self) -> u64 {
+        self.status("VmRSS")
+    }
+
+    /// The bytes of it that are nobody else's: without what is read from files, which the system
+    /// drops when it needs the room.
+    ///
+    /// # Panics
+    /// If it is gone already.
+    pub fn own_memory(&self) -> u64 {
+        self.status("RssAnon")
+    }
+
+    fn status(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(path).expect("the program runs");
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        let line = lines.filter(|(found, _)| *found == name).map(|(_, number)| number).next();
         let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        number.expect("a line `VmRSS: NUMBER kB`") * 1024
+        number.unwrap_or_else(|| panic!("a line `{name}: NUMBER kB`")) * 1024
     }
 
     fn pid(&self) -> Pid {

@@ -28,6 +28,9 @@ const HARM: &[&str] = &[
     "/late",
 ];
 
+/// What the program may keep for the next burst, of its own memory.
+const KEPT: u64 = 8 << 20;
+
 #[test]
 fn every_good_request_is_answered_beside_a_hundred_hostile_ones() {
     let wharf = deploy(
@@ -55,7 +58,7 @@ fn every_good_request_is_answered_beside_a_hundred_hostile_ones() {
     let answered = Arc::new(AtomicU64::new(0));
     let address = wharf.address;
     let alone = ask_good(address, seconds() / 8);
-    let before = wharf.program.memory();
+    let before = (wharf.program.memory(), wharf.program.own_memory());
     for number in 0..100 {
         let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
         let host = if number % 2 == 0 { "p2" } else { "p3" };
@@ -81,21 +84,38 @@ fn every_good_request_is_answered_beside_a_hundred_hostile_ones() {
     report(&wharf, &alone, &beside_them, harmed, before);
 }
 
-/// Says the figures of a campaign.
+/// Says the figures of a campaign, and waits until the memory is given back.
 #[expect(clippy::print_stderr, clippy::disallowed_methods, reason = "a report, on no runtime")]
-fn report(wharf: &Served, alone: &[Duration], beside: &[Duration], harmed: u64, before: u64) {
-    // Until the last of the hostile calls is over, and threads have been quiet for a while.
-    std::thread::sleep(Duration::from_secs(20));
+fn report(
+    wharf: &Served,
+    alone: &[Duration],
+    beside: &[Duration],
+    harmed: u64,
+    before: (u64, u64),
+) {
+    let peak = wharf.program.own_memory();
     eprintln!(
         "alone: p99 {:?} of {}; beside {harmed} hostile requests: p99 {:?} of {}; \
-         memory {} MiB before, {} MiB after",
+         memory {} MiB before, {} of them its own, and now {} MiB of its own",
         p99(alone),
         alone.len(),
         p99(beside),
         beside.len(),
-        before >> 20,
-        wharf.program.memory() >> 20,
+        before.0 >> 20,
+        before.1 >> 20,
+        peak >> 20,
     );
+    // The last of the hostile calls have to end, and threads to be quiet for a while.
+    let begun = Instant::now();
+    loop {
+        std::thread::sleep(Duration::from_secs(5));
+        let (all, own) = (wharf.program.memory(), wharf.program.own_memory());
+        eprintln!("{:?}: {} MiB, {} of its own", begun.elapsed(), all >> 20, own >> 20);
+        if own <= before.1 + KEPT {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "it keeps {own} bytes of its own");
+    }
 }
 
 /// How long the good component is asked beside the hostile ones: short in a test, as long as
