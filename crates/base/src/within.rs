@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, Sleep};
 
 /// The time was over before the future was ready.
@@ -20,7 +21,14 @@ pub struct Elapsed;
 /// A timer for calls that come one after the other. Cheap to clone; of calls at the same time one
 /// uses it, and the others have timers of their own.
 #[derive(Clone, Debug, Default)]
-pub struct Timer(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
+pub struct Timer(Arc<Mutex<Option<Place>>>);
+
+/// A place among the timers of a runtime, with which it ends.
+#[derive(Debug)]
+struct Place {
+    runtime: runtime::Id,
+    sleep: Pin<Box<Sleep>>,
+}
 
 pin_project! {
     /// What [`within`] and [`Timer::within`] return.
@@ -39,7 +47,7 @@ pin_project! {
 /// Needs a runtime of Tokio with time, unless it is ready at once.
 pub fn within<F: Future>(limit: Duration, future: F) -> Within<F> {
     let until = Instant::now().checked_add(limit);
-    Within { future, until, alarm: Alarm { sleep: None, timer: None } }
+    Within { future, until, alarm: Alarm { place: None, timer: None } }
 }
 
 impl Timer {
@@ -50,31 +58,34 @@ impl Timer {
         within
     }
 
-    fn take(&self) -> Option<Pin<Box<Sleep>>> {
+    fn take(&self) -> Option<Place> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn give(&self, sleep: Pin<Box<Sleep>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sleep);
+    fn give(&self, place: Place) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
     }
 }
 
 /// What wakes a task when a time is over.
 struct Alarm {
     // In a box: a timer within a future makes all that hold it large, and aligned to 128 bytes.
-    sleep: Option<Pin<Box<Sleep>>>,
+    place: Option<Place>,
     timer: Option<Timer>,
 }
 
 impl Alarm {
     /// Whether `at` has come. If not, the task will be woken then.
     fn poll(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
-        let sleep = match &mut self.sleep {
-            Some(sleep) => sleep,
-            empty => empty.insert(match self.timer.as_ref().and_then(Timer::take) {
-                Some(sleep) => sleep,
-                None => Box::pin(tokio::time::sleep_until(at)),
-            }),
+        let Place { sleep, .. } = match &mut self.place {
+            Some(place) => place,
+            empty => {
+                let runtime = Handle::current().id();
+                let kept = self.timer.as_ref().and_then(Timer::take);
+                let kept = kept.filter(|kept| kept.runtime == runtime);
+                let new = || Place { runtime, sleep: Box::pin(tokio::time::sleep_until(at)) };
+                empty.insert(kept.unwrap_or_else(new))
+            }
         };
         if sleep.deadline() != at {
             sleep.as_mut().reset(at);
@@ -86,8 +97,8 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        if let (Some(sleep), Some(timer)) = (self.sleep.take(), &self.timer) {
-            timer.give(sleep);
+        if let (Some(place), Some(timer)) = (self.place.take(), &self.timer) {
+            timer.give(place);
         }
     }
 }
@@ -217,6 +228,18 @@ mod tests {
             }
         };
         assert_eq!(within(SHORT, busy).await, Err(Elapsed));
+    }
+
+    #[test]
+    fn a_timer_goes_with_its_runtime() {
+        let timer = Timer::default();
+        for _ in 0..2 {
+            let mut runtime = runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_time().build().unwrap();
+            let waiting = timer.within(LONG, tokio::task::yield_now());
+            assert_eq!(runtime.block_on(waiting), Ok(()));
+            assert_eq!(runtime.block_on(timer.within(SHORT, pending::<()>())), Err(Elapsed));
+        }
     }
 
     #[tokio::test]

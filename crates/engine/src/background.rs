@@ -5,7 +5,7 @@
 //! burnt more than [`BURN`] moves here, so that a guest that loops delays no other connection. The
 //! threads take turns between components, then between the calls of one.
 
-use crate::Guest;
+use crate::{Guest, Trimmer};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::panic::{self, AssertUnwindSafe};
@@ -283,18 +283,14 @@ impl Pool {
 
     fn work(&self) {
         lower_priority();
-        let mut worked = false;
+        let mut trimmer = Trimmer::default();
         loop {
             match self.pop() {
                 Some(task) => {
                     task.poll();
-                    worked = true;
+                    trimmer.was_busy();
                 }
-                None if worked => {
-                    crate::trim();
-                    worked = false;
-                }
-                None => {}
+                None => trimmer.was_quiet(),
             }
         }
     }

@@ -36,6 +36,6 @@ pub use imports::{Import, Imports, Name, Served, Unserved, WASI, unserved};
 pub use limits::{Limits, Reached};
 pub use source::{Outline, Source, Wasm};
 pub use tasks::{Stop, Tasks};
-pub use trim::{trim, trim_with};
+pub use trim::{Trimmer, trim, trim_with};
 pub use wanted::Wanted;
 pub use wasi::{Dir, Output, Serving, WasiSetup};

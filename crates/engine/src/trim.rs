@@ -18,3 +18,29 @@ pub fn trim() {
         trim();
     }
 }
+
+/// How many times a thread gives memory back after it was busy. What it allocated may be freed by
+/// others, and late: instances that wait for their next request let go of theirs only after a while.
+const TIMES: u32 = 6;
+
+/// When a thread gives memory back.
+#[derive(Debug, Default)]
+pub struct Trimmer {
+    times: u32,
+}
+
+impl Trimmer {
+    /// The thread had much to do since it was last asked.
+    pub fn was_busy(&mut self) {
+        self.times = TIMES;
+    }
+
+    /// The thread had little to do for some seconds. Gives back what it freed, or others freed for
+    /// it, if the program said how.
+    pub fn was_quiet(&mut self) {
+        if self.times > 0 {
+            self.times -= 1;
+            trim();
+        }
+    }
+}
