@@ -3,13 +3,17 @@
 use base::egress::Egress;
 use base::units::Size;
 use base::{Backend as _, Bound, Place, Result};
-use engine::{Engines, Grants, Guest, Limits, Loading, Settings, Setup, Source, WasiSetup, plugin};
+use cache::Cache;
+use engine::{
+    Engines, Grants, Guest, Limits, Loading, Settings, Setup, Source, Tasks, WasiSetup, plugin,
+};
 use http::client::{self, Client, Network};
 use http::hooks::Hooks;
 use http::host::Http;
 use keyvalue::Store;
 use keyvalue::backend::memory::Memory;
 use keyvalue::host::KeyValue;
+use keyvalue::host::cache::{Caches, Granted};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +22,18 @@ use std::sync::Arc;
 /// # Errors
 /// When it cannot be read, compiled or linked.
 pub fn load(source: Source, store: &Arc<dyn Store>) -> Result<Arc<Guest>> {
+    load_with(source, store, None)
+}
+
+/// Loads a component that may use a cache.
+///
+/// # Errors
+/// When it cannot be read, compiled or linked.
+pub fn load_with(
+    source: Source,
+    store: &Arc<dyn Store>,
+    cache: Option<Arc<dyn Cache>>,
+) -> Result<Arc<Guest>> {
     let engines = Engines::new(Settings::default());
     let mut grants = Grants::default();
     let network = Arc::new(Network::new(1));
@@ -25,6 +41,7 @@ pub fn load(source: Source, store: &Arc<dyn Store>) -> Result<Arc<Guest>> {
     grants.grant::<Http>(Arc::new(Hooks::new(client)));
     let bound = Bound::new([("default".to_owned(), Arc::clone(store))], []);
     grants.grant::<KeyValue>(Arc::new(bound));
+    grants.grant::<Caches>(Arc::new(Granted::new(cache, Tasks::new())));
     let setup = Setup {
         name: "bench".into(),
         source,
@@ -33,7 +50,7 @@ pub fn load(source: Source, store: &Arc<dyn Store>) -> Result<Arc<Guest>> {
         wasi: WasiSetup::default(),
         winch: false,
     };
-    let plugins = &[plugin::<Http>(), plugin::<KeyValue>()];
+    let plugins = &[plugin::<Http>(), plugin::<KeyValue>(), plugin::<Caches>()];
     let loading = Loading { engines: &engines, cache: None, plugins };
     Guest::load(setup, loading)
 }
@@ -61,4 +78,19 @@ pub async fn memory() -> Result<Arc<dyn Store>> {
     };
     let memory = Memory { url: "memory:".to_owned(), max_size: Size(1 << 20) };
     memory.open(place).await
+}
+
+/// A cache in memory.
+///
+/// # Errors
+/// None that this cache has.
+pub async fn cache() -> Result<Arc<dyn Cache>> {
+    let place = Place {
+        base: std::env::temp_dir(),
+        data: std::env::temp_dir(),
+        app: "bench".to_owned(),
+        capability: "cache",
+        binding: "default".to_owned(),
+    };
+    base::backend::open(cache::BACKENDS, "memory:", place).await
 }
