@@ -64,7 +64,8 @@ impl Calls {
         operation: &'static str,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let span = tracing::debug_span!("host_call", component = %self.shared.component, capability, operation);
+        let component = &self.shared.component;
+        let span = tracing::debug_span!("host_call", %component, capability, operation);
         let limited = async {
             // The semaphore is never closed, so this waits and does not fail.
             let _permit = self.shared.permits.acquire().await;

@@ -20,7 +20,7 @@ pub fn trim() {
 }
 
 /// How many times a thread gives memory back after it was busy. What it allocated may be freed by
-/// others, and late: instances that wait for their next request let go of theirs only after a while.
+/// others, and late: instances that wait for their next request let go of theirs after a while.
 const TIMES: u32 = 6;
 
 /// When a thread gives memory back.

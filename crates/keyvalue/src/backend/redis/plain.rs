@@ -1,8 +1,8 @@
 //! Writes by one plain command, where a script has nothing to add.
 //!
-//! Most writes ask for nothing and replace an entry that is there. Then the index is right as it is,
-//! and if nobody watches there is nobody to tell. Whether an entry is there the command itself says.
-//! That nobody watches is known for a while once the server has said so: a watcher waits for
+//! Most writes ask for nothing and replace an entry that is there. Then the index is right as it
+//! is, and if nobody watches there is nobody to tell. Whether an entry is there the command itself
+//! says. That nobody watches is known for a while once the server has said so: a watcher waits for
 //! [`GRACE`] before it is said to watch, and a write that was acknowledged within [`KNOWN`] of the
 //! question came before that, however long it was on its way.
 
@@ -121,11 +121,11 @@ mod tests {
         assert!(shard.question().is_none(), "nothing is due yet");
     }
 
-    #[test]
-    fn what_counts_is_when_the_question_was_asked() {
+    #[tokio::test]
+    async fn what_counts_is_when_the_question_was_asked() {
         let shard = Shard::new();
         let question = shard.question().unwrap();
-        std::thread::sleep(KNOWN);
+        tokio::time::sleep(KNOWN).await;
         question.answer(false);
         assert!(!shard.is_unwatched());
     }
