@@ -21,7 +21,7 @@ pub const BACKENDS: &[Entry<dyn Cache>] = &[
     #[cfg(feature = "memcached")]
     backend::<memcached::Memcached>(),
     #[cfg(not(feature = "memcached"))]
-    missing("memcached", &["memcached"]),
+    missing("memcached", &["memcached", "memcacheds"]),
     #[cfg(feature = "redis")]
     backend::<redis::Redis>(),
     #[cfg(not(feature = "redis"))]

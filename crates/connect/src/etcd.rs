@@ -7,6 +7,7 @@ mod answer;
 
 use crate::gate::Gate;
 use crate::tls::Trust;
+use crate::url::{Target, address};
 use answer::Fault;
 use base::{Error, Kind, Result};
 use bytes::Bytes;
@@ -77,14 +78,14 @@ impl Etcd {
     /// `Invalid` when the URL, a node or a certificate cannot be read. The message does not hold
     /// the password.
     pub fn new(settings: &Settings) -> Result<Self> {
-        let Some(Target { user, host, tls }) = target(&settings.url) else {
+        let Some(Target { user, host, tls }) = Target::read(&settings.url, "etcd", PORT) else {
             let shown = base::redact(&settings.url);
             return Err(Error::invalid(format!("`{shown}` is no URL of an etcd server"))
                 .with_hint("for example etcd://user:password@host:2379"));
         };
         let mut hosts = vec![host];
         for node in &settings.nodes {
-            let host = address(node)
+            let host = address(node, PORT)
                 .ok_or_else(|| Error::invalid(format!("`{node}` is no `host:port`")))?;
             hosts.push(host);
         }
@@ -105,7 +106,7 @@ impl Etcd {
             .with_require_leader(true)
             .with_auto_token_refresh(true);
         if let Some((name, password)) = user {
-            options = options.with_user(name, password);
+            options = options.with_user(name, password.reveal());
         }
         if tls {
             options = options.with_tls(certificates(&settings.trust));
@@ -355,85 +356,9 @@ fn certificates(trust: &Trust) -> TlsOptions {
     }
 }
 
-/// What a URL says.
-#[derive(Debug, PartialEq, Eq)]
-struct Target {
-    user: Option<(String, String)>,
-    host: String,
-    tls: bool,
-}
-
-fn target(url: &str) -> Option<Target> {
-    let (scheme, rest) = url.split_once("://")?;
-    let tls = match scheme {
-        "etcd" => false,
-        "etcds" => true,
-        _ => return None,
-    };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (user, host) = match rest.rsplit_once('@') {
-        Some((user, host)) => {
-            let (name, password) = user.split_once(':')?;
-            (Some((decode(name)?, decode(password)?)), host)
-        }
-        None => (None, rest),
-    };
-    Some(Target { user, host: address(host)?, tls })
-}
-
-/// `host:port` of a host with or without a port.
-fn address(node: &str) -> Option<String> {
-    let (host, port) = match node.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-        _ => (node, PORT),
-    };
-    let is_name = |host: &str| {
-        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-    };
-    let is_address = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
-    (is_name(host) || is_address).then(|| format!("{host}:{port}"))
-}
-
-/// Text with `%41` for `A`.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let byte = match byte {
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                let digits = str::from_utf8(&digits).ok()?;
-                u8::from_str_radix(digits, 16).ok()?
-            }
-            byte => byte,
-        };
-        bytes.push(byte);
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_are_read() {
-        let plain = Target { user: None, host: "h:2379".to_owned(), tls: false };
-        assert_eq!(target("etcd://h"), Some(plain));
-        let full = Target {
-            user: Some(("a b".to_owned(), "p@:/".to_owned())),
-            host: "[::1]:7".to_owned(),
-            tls: true,
-        };
-        assert_eq!(target("etcds://a%20b:p%40:%2F@[::1]:7/"), Some(full));
-        for wrong in ["etcd:h", "etcd://", "etcd://h:x", "etcd://u@h", "etcd://h/p", "etcd://%@h"] {
-            assert_eq!(target(wrong), None, "{wrong}");
-        }
-        assert_eq!(address("[::1]").as_deref(), Some("[::1]:2379"));
-    }
 
     #[test]
     fn a_wrong_url_is_told_without_its_password() {

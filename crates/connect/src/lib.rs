@@ -14,3 +14,5 @@ pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod tls;
+#[cfg(any(feature = "etcd", feature = "memcached"))]
+mod url;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use account::Account;
 pub use etcd::{EtcdCluster, etcd_cluster, etcd_with, etcd_with_tls};
-pub use memcached::memcached_with;
+pub use memcached::{memcached_tls, memcached_with, memcached_with_users};
 pub use mysql::{mysql_tls, mysql_with};
 pub use nats::{NatsCluster, nats_tls, nats_with};
 pub use postgres::{postgres_standby, postgres_tls, postgres_with};

@@ -11,9 +11,11 @@ use base::units::Size;
 use base::{Backend, Error, Kind, Place, Result};
 use bytes::Bytes;
 use connect::memcached::{Memcached as Server, Settings};
+use connect::tls::Trust;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,12 +31,23 @@ const RELATIVE: u64 = 30 * 24 * 3600;
 /// Names longer than this are hashed: the server takes 250 bytes.
 const LONGEST_NAME: usize = 200;
 
-/// `memcached:` — entries in memcached, by its text protocol: without TLS, over IPv4.
-#[derive(Clone, Debug, Deserialize)]
+/// `memcached:` — entries in memcached, by its text protocol; with TLS and a password where the
+/// server has them.
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Memcached {
-    /// `memcached://host[:port]`
+    /// `memcached://[user:password@]host[:port]`, or `memcacheds://…` for TLS
     pub url: String,
+    /// The file of the certificate authorities that are trusted with TLS, in PEM. Default: the
+    /// system's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// The file of the certificate to show to a server that asks for one, in PEM.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// The file of its private key, in PEM.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
     /// How many connections there are at most. Default `16`.
     #[serde(default = "Memcached::some")]
     pub connections: usize,
@@ -61,9 +74,10 @@ impl Memcached {
     }
 
     /// The way to the server, over which nothing went yet.
-    fn connection(&self) -> Result<Server> {
+    fn connection(&self, trust: Trust) -> Result<Server> {
         Server::new(&Settings {
             url: self.url.clone(),
+            trust,
             connections: self.connections,
             timeout: self.timeout,
             in_flight: self.in_flight,
@@ -74,16 +88,24 @@ impl Memcached {
 impl Backend for Memcached {
     type Contract = dyn Cache;
     const NAME: &'static str = "memcached";
-    const SCHEMES: &'static [&'static str] = &["memcached"];
+    const SCHEMES: &'static [&'static str] = &["memcached", "memcacheds"];
     const EXAMPLE: &'static str = "memcached://127.0.0.1:11211";
 
     fn check(&self) -> Result<(), String> {
         super::check_vacancy_timeout(self.vacancy_timeout)?;
-        self.connection().map(drop).map_err(|error| error.to_string())
+        let has_files = [&self.ca, &self.certificate, &self.key].iter().any(|it| it.is_some());
+        if has_files && self.url.starts_with("memcached:") {
+            // Whoever names them believes that nobody listens.
+            let what = "`ca`, `certificate` and `key` are for TLS: write `memcacheds://…`";
+            return Err(what.to_owned());
+        }
+        self.connection(Trust::default()).map(drop).map_err(|error| error.to_string())
     }
 
     async fn open(self, place: Place) -> Result<Arc<dyn Cache>> {
-        let server = self.connection()?;
+        let (ca, certificate) = (self.ca.as_deref(), self.certificate.as_deref());
+        let trust = Trust::read(&place.base, ca, certificate, self.key.as_deref())?;
+        let server = self.connection(trust)?;
         let version = server.version().await?;
         let items = Items::new(server, &place);
         let largest = items.probe().await?;

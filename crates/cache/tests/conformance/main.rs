@@ -17,17 +17,34 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use libtest_mimic::Trial;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use testkit::certificates::Certificates;
+use testkit::servers::{Server, memcached_tls as memcached_tls_with};
 use wharf_cache::promises::PROMISES;
 use wharf_cache::{BACKENDS, Cache};
 
 fn main() -> ExitCode {
     let mut trials = testkit::conformance::trials("cache", BACKENDS, PROMISES);
+    trials.extend(memcached_tls());
     trials.extend(tiers::trials());
     trials.extend(vacancies::trials());
     trials.extend(settings::trials());
     trials.extend(faults::trials());
     testkit::conformance::run(trials)
+}
+
+/// The promises over TLS, for a user with a password.
+fn memcached_tls() -> Vec<Trial> {
+    static SERVER: LazyLock<(Server, Certificates)> = LazyLock::new(|| {
+        let files = Certificates::new();
+        (memcached_tls_with(&files, &["me:p%ss"], &[]), files)
+    });
+    testkit::conformance::trials_with("memcached-tls", PROMISES, |place| {
+        let (server, files) = &*SERVER;
+        let (address, ca) = (server.address(), files.ca.display());
+        let settings = format!("{{ url = 'memcacheds://me:p%25ss@{address}', ca = '{ca}' }}");
+        async move { bound_at(&settings, Place { capability: "cache", ..place }).await }.boxed()
+    })
 }
 
 /// A binding of a trial's own.

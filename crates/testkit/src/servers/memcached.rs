@@ -1,7 +1,10 @@
 //! memcached, which forgets everything when it ends.
 
 use super::{Recipe, Server, Vendor, answers, folder, free};
-use std::net::SocketAddr;
+use crate::certificates::Certificates;
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 const MEMCACHED: Recipe =
@@ -27,12 +30,59 @@ pub fn memcached_with(arguments: &[&str]) -> Server {
     start_at(free(), arguments)
 }
 
+/// A server that lets in who is one of these, as `user:password`.
+///
+/// # Panics
+/// If there is no file for them.
+pub fn memcached_with_users(users: &[&str], arguments: &[&str]) -> Server {
+    let folder = folder("memcached");
+    let file = write_users(&folder, users);
+    let arguments = [&["-Y", &file], arguments].concat();
+    // It says so to everybody else.
+    let is_ready = |address| answers(address, "version\r\n", "CLIENT_ERROR");
+    launch(folder, free(), &arguments, is_ready)
+}
+
+/// A server that speaks TLS alone, and lets in who is one of these, as `user:password`: everybody
+/// where there are none.
+///
+/// # Panics
+/// If there is no file for them.
+pub fn memcached_tls(certificates: &Certificates, users: &[&str], arguments: &[&str]) -> Server {
+    let folder = folder("memcached");
+    let (certificate, key) = (certificates.server.display(), certificates.server_key.display());
+    let files = format!("ssl_chain_cert={certificate},ssl_key={key}");
+    let mut all = vec!["-Z", "-o", &files];
+    let file = write_users(&folder, users);
+    if !users.is_empty() {
+        all.extend(["-Y", &file]);
+    }
+    all.extend(arguments);
+    let is_ready = |address: SocketAddr| TcpStream::connect(address).is_ok();
+    launch(folder, free(), &all, is_ready)
+}
+
+fn write_users(folder: &Path, users: &[&str]) -> String {
+    let file = folder.join("users");
+    fs::write(&file, users.join("\n") + "\n").expect("the folder is ours");
+    file.display().to_string()
+}
+
 fn start_at(address: SocketAddr, arguments: &[&str]) -> Server {
+    let is_ready = |address| answers(address, "version\r\n", "VERSION");
+    launch(folder("memcached"), address, arguments, is_ready)
+}
+
+fn launch(
+    folder: PathBuf,
+    address: SocketAddr,
+    arguments: &[&str],
+    is_ready: impl Fn(SocketAddr) -> bool,
+) -> Server {
     let port = address.port().to_string();
     // It refuses to run as root unless told to, and is told so here for everybody.
     let usual = ["-l", "127.0.0.1", "-p", &port, "-U", "0", "-u", "root", "-m", "128"];
     let arguments: Vec<String> =
         usual.iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
-    let is_ready = |address| answers(address, "version\r\n", "VERSION");
-    MEMCACHED.start(folder("memcached"), address, &arguments, is_ready)
+    MEMCACHED.start(folder, address, &arguments, is_ready)
 }
