@@ -3,6 +3,8 @@
 //! All calls share one connection, whose commands are pipelined; one that was lost is made anew by
 //! the next call.
 
+mod cluster;
+
 use crate::gate::Gate;
 use crate::tls::Trust;
 use base::{Error, Kind, Result};
@@ -19,6 +21,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
+
+pub use cluster::Master;
 
 /// Where the server is, and how calls to it are bounded.
 #[derive(Clone, Debug)]
@@ -117,7 +121,7 @@ impl Redis {
                 let client = sentinel(&info, settings, master)?;
                 Link::Sentinel(Box::new(Mutex::new(client)))
             }
-            Mode::Cluster => Link::Cluster(Box::new(cluster(&info, settings, connect)?)),
+            Mode::Cluster => Link::Cluster(Box::new(cluster::client(&info, settings, connect)?)),
         };
         let server = match &settings.mode {
             Mode::Single => format!("redis {}", info.addr()),
@@ -156,12 +160,7 @@ impl Redis {
     /// # Errors
     /// As [`query`](Self::query).
     pub async fn read<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
-        match self.query(command).await {
-            Err(error) if error.kind() == Kind::Unavailable && self.current().is_none() => {
-                self.query(command).await
-            }
-            outcome => outcome,
-        }
+        self.read_at(Master::ANY, command).await
     }
 
     /// Makes several exchanges with the server that belong together, under one timeout.
@@ -230,7 +229,7 @@ impl Redis {
         }
         if word("redis_mode") == "cluster" && !self.is_cluster() {
             return Err(Error::invalid(format!("{server} is a node of a cluster"))
-                .with_hint("add `cluster = true`, if the binding takes that"));
+                .with_hint("add `cluster = true`"));
         }
         Ok(())
     }
@@ -370,30 +369,6 @@ fn sentinel(info: &ConnectionInfo, all: &Settings, master: &str) -> Result<Senti
             .set_client_to_sentinel_certificates(certificates);
     }
     builder.build().map_err(wrong)
-}
-
-fn cluster(info: &ConnectionInfo, settings: &Settings, connect: Duration) -> Result<ClusterClient> {
-    let wrong = |error: RedisError| Error::invalid("the cluster's nodes").with_source(error);
-    let mut nodes = vec![info.clone()];
-    for node in &settings.nodes {
-        let (host, port) = address(node)?;
-        let node = match info.addr() {
-            ConnectionAddr::TcpTls { .. } => format!("rediss://{host}:{port}"),
-            _ => format!("redis://{host}:{port}"),
-        };
-        let node = node.as_str().into_connection_info().map_err(wrong)?;
-        nodes.push(node.set_redis_settings(info.redis_settings().clone()));
-    }
-    let mut builder = ClusterClient::builder(nodes);
-    if let Some(certificates) = certificates(info, &settings.trust) {
-        builder = builder.certs(certificates);
-    }
-    builder
-        .connection_timeout(connect)
-        .response_timeout(settings.timeout)
-        .retries(3)
-        .build()
-        .map_err(wrong)
 }
 
 /// What TLS needs, where there is any.

@@ -22,16 +22,19 @@ const STEP: usize = 1000;
 
 /// `redis:` — entries in Redis, or in what speaks its protocol.
 ///
-/// Needs version 6.2 or newer; not for clusters.
+/// Needs version 6.2 or newer. In a cluster the entries are spread over all of it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Redis {
     /// `redis://[user:password@]host[:port][/database]`, or `rediss://…` for TLS
     pub url: String,
+    /// Whether the URL leads to a node of a cluster.
+    #[serde(default)]
+    pub cluster: bool,
     /// The name of the master, where the URL leads to a Sentinel.
     #[serde(default)]
     pub sentinel: Option<String>,
-    /// Further Sentinels, as `"host:port"`.
+    /// Further nodes of the cluster, or further Sentinels, as `"host:port"`.
     #[serde(default)]
     pub nodes: Vec<String>,
     /// The file of the certificate authorities that are trusted with TLS, in PEM. Default: the
@@ -69,7 +72,7 @@ impl Redis {
     fn connection(&self, trust: Trust) -> Result<Server> {
         Server::new(&Settings {
             url: self.url.clone(),
-            mode: Mode::of(false, self.sentinel.as_deref(), &self.nodes)?,
+            mode: Mode::of(self.cluster, self.sentinel.as_deref(), &self.nodes)?,
             nodes: self.nodes.clone(),
             trust,
             timeout: self.timeout,
@@ -184,20 +187,24 @@ impl Entries for Strings {
             pattern.push(letter);
         }
         pattern.push('*');
-        let mut cursor = 0_u64;
-        loop {
-            let mut scan = cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
-            let (next, names): (u64, Vec<Vec<u8>>) = self.server.read(&scan).await?;
-            if !names.is_empty() {
-                let mut remove = cmd("UNLINK");
-                remove.arg(&names);
-                self.server.query::<()>(&remove).await?;
-            }
-            cursor = next;
-            if cursor == 0 {
-                return Ok(());
+        // Nobody lists the keys of all servers, while what removes them finds the right one.
+        for master in self.server.masters().await? {
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
+                let (next, names): (u64, Vec<Vec<u8>>) = self.server.read_at(master, &scan).await?;
+                if !names.is_empty() {
+                    let mut remove = cmd("UNLINK");
+                    remove.arg(&names);
+                    self.server.query::<()>(&remove).await?;
+                }
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
             }
         }
+        Ok(())
     }
 }

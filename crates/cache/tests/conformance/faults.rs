@@ -45,8 +45,13 @@ async fn impatient(vendor: &Vendor, address: SocketAddr) -> Arc<dyn Cache> {
 
 /// Waits until calls are answered again.
 async fn healed(cache: &Arc<dyn Cache>) {
+    healed_at(cache, "healed").await;
+}
+
+/// Waits until calls about this key are answered again.
+async fn healed_at(cache: &Arc<dyn Cache>, key: &str) {
     let begun = Instant::now();
-    while let Err(error) = put(cache, "healed").await {
+    while let Err(error) = put(cache, key).await {
         assert!(begun.elapsed() < Duration::from_secs(30), "it does not heal: {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

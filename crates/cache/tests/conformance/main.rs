@@ -19,13 +19,14 @@ use libtest_mimic::Trial;
 use std::process::ExitCode;
 use std::sync::{Arc, LazyLock};
 use testkit::certificates::Certificates;
-use testkit::servers::{Server, memcached_tls as memcached_tls_with};
+use testkit::servers::{Cluster, Sentinels, Server, memcached_tls as memcached_tls_with};
 use wharf_cache::promises::PROMISES;
 use wharf_cache::{BACKENDS, Cache};
 
 fn main() -> ExitCode {
     let mut trials = testkit::conformance::trials("cache", BACKENDS, PROMISES);
     trials.extend(memcached_tls());
+    trials.extend(arrangements());
     trials.extend(tiers::trials());
     trials.extend(vacancies::trials());
     trials.extend(settings::trials());
@@ -59,13 +60,31 @@ fn place() -> Place {
     }
 }
 
+/// The other ways to set up Redis.
+fn arrangements() -> Vec<Trial> {
+    let mut trials = testkit::conformance::trials_with("redis-cluster", PROMISES, |place| {
+        async move { bound_at(&format!("{{ {} }}", Cluster::shared().settings()), place).await }
+            .boxed()
+    });
+    trials.extend(testkit::conformance::trials_with("redis-sentinel", PROMISES, |place| {
+        async move { bound_at(&format!("{{ {} }}", Sentinels::shared().settings()), place).await }
+            .boxed()
+    }));
+    trials.extend(testkit::conformance::trials_with("tiered-cluster", PROMISES, |place| {
+        // The same names are those of the cluster alone.
+        let place = Place { app: format!("tiered {}", place.app), ..place };
+        let behind = Cluster::shared().settings();
+        async move {
+            bound_at(&format!("{{ url = 'tiered:', behind = {{ {behind} }} }}"), place).await
+        }
+        .boxed()
+    }));
+    trials
+}
+
 /// What a line of the deployment file opens, `{ url = … }`.
 async fn bound_at(settings: &str, place: Place) -> Result<Arc<dyn Cache>> {
-    let line = format!("x = {settings}");
-    let table = toml::de::DeTable::parse(&line).unwrap().into_inner();
-    let chosen = base::backend::choose(BACKENDS, table.get("x").unwrap().clone());
-    let (_, opening) = chosen.map_err(|mistake| base::Error::invalid(mistake.to_string()))?;
-    opening(place).await
+    base::backend::open_line(BACKENDS, settings, place).await
 }
 
 async fn bound(settings: &str) -> Result<Arc<dyn Cache>> {

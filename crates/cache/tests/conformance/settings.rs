@@ -4,12 +4,14 @@ use crate::{bound, bound_at, place, put, trial};
 use libtest_mimic::Trial;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use testkit::servers::Server;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("settings::what_is_wrong_is_told", wrong()),
         trial("settings::the_examples_of_the_manual_are_right", right()),
         trial("destroy::redis_is_left_as_it_was", destroy_redis()),
+        trial("destroy::a_cluster_of_redis_is_left_as_it_was", destroy_redis_cluster()),
         trial("destroy::memcached_is_left_as_it_was", destroy_memcached()),
     ]
 }
@@ -27,6 +29,7 @@ async fn wrong() {
         ("{ url = 'memcached://host', connections = 0 }", "at least one connection"),
         ("'redis:'", "is no URL of a Redis server"),
         ("{ url = 'redis://h', nodes = ['h:1'] }", "Sentinels"),
+        ("{ url = 'redis://h', cluster = true, sentinel = 'main' }", "not both"),
         ("'tiered:'", "`behind` says what stands behind"),
         ("'tiered:tiered:memory:'", "two tiers are enough"),
         ("'tiered:radis://:hunter2@h'", "unknown scheme `radis`"),
@@ -71,19 +74,38 @@ fn ask(address: SocketAddr, line: &str, end: &str) -> String {
 
 async fn destroy_redis() {
     let server = testkit::servers::redis_with(&[]);
-    let url = format!("'{}'", server.url());
+    destroy_mine_alone(&format!("'{}'", server.url()), &[&server]).await;
+}
+
+async fn destroy_redis_cluster() {
+    let cluster = testkit::servers::Cluster::start();
+    let nodes: Vec<&Server> = cluster.nodes.iter().collect();
+    destroy_mine_alone(&format!("{{ {} }}", cluster.settings()), &nodes).await;
+}
+
+/// What one binding stored on these servers goes, and what the other did stays.
+async fn destroy_mine_alone(settings: &str, servers: &[&Server]) {
     let (mut mine, mut other) = (place(), place());
     (mine.app, other.app) = ("a[b]*".to_owned(), "abc".to_owned());
-    let (mine, other) = (bound_at(&url, mine).await.unwrap(), bound_at(&url, other).await.unwrap());
+    let (mine, other) =
+        (bound_at(settings, mine).await.unwrap(), bound_at(settings, other).await.unwrap());
+    let sizes = || {
+        let size = |server: &&Server| ask(server.address(), "DBSIZE\r\n", "\r\n");
+        servers.iter().map(size).collect::<Vec<_>>()
+    };
     for number in 0..2500 {
         put(&mine, &format!("key {number}")).await.unwrap();
     }
+    assert!(sizes().iter().all(|size| size != ":0\r\n"), "each has a part: {:?}", sizes());
     put(&other, "stays").await.unwrap();
     mine.destroy().await.unwrap();
-    assert_eq!(ask(server.address(), "DBSIZE\r\n", "\r\n"), ":1\r\n");
+    let mut left = sizes();
+    left.sort();
+    assert_eq!(left.pop().unwrap(), ":1\r\n");
+    assert!(left.iter().all(|size| size == ":0\r\n"), "{left:?}");
     assert!(other.exists("stays").await.unwrap());
     other.destroy().await.unwrap();
-    assert_eq!(ask(server.address(), "DBSIZE\r\n", "\r\n"), ":0\r\n");
+    assert!(sizes().iter().all(|size| size == ":0\r\n"), "{:?}", sizes());
 }
 
 async fn destroy_memcached() {

@@ -1,11 +1,12 @@
 //! What only Redis does: passwords, evictions, replicas, what others wrote.
 
+use super::healed;
 use crate::{bound, put, trial};
 use base::Kind;
 use bytes::Bytes;
 use libtest_mimic::Trial;
 use testkit::certificates::Certificates;
-use testkit::servers::redis_with;
+use testkit::servers::{Cluster, Sentinels, redis_with};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -14,6 +15,9 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::redis::a_wrong_password_is_told_without_it", wrong_password()),
         trial("faults::redis::certificates_are_checked", tls()),
         trial("faults::redis::a_replica_is_refused_with_what_to_do", replica()),
+        trial("faults::redis::a_node_of_a_cluster_is_refused_with_what_to_do", node()),
+        trial("faults::redis::a_replica_takes_over", fail_over()),
+        trial("faults::redis::a_cluster_that_loses_a_node_heals", lost_node()),
     ]
 }
 
@@ -95,4 +99,42 @@ async fn replica() {
     let error = bound(&format!("'{}'", replica.url())).await.err().unwrap();
     assert!(error.to_string().contains("read-only replica"), "{error}");
     assert!(error.hint().unwrap().contains("master"), "{error}");
+}
+
+async fn node() {
+    let cluster = Cluster::shared();
+    let error = bound(&format!("'{}'", cluster.nodes[0].url())).await.err().unwrap();
+    assert!(error.to_string().contains("node of a cluster"), "{error}");
+    assert!(error.hint().unwrap().contains("cluster = true"), "{error}");
+}
+
+async fn fail_over() {
+    let servers = Sentinels::start();
+    let cache = bound(&format!("{{ {}, timeout = '1s' }}", servers.settings())).await.unwrap();
+    put(&cache, "before").await.unwrap();
+    servers.master.crash();
+    healed(&cache).await;
+    assert!(cache.exists("healed").await.unwrap());
+}
+
+/// What lies on the other nodes is served, and what cannot be asked is no miss.
+async fn lost_node() {
+    let mut cluster = Cluster::start();
+    let line = format!("{{ {}, timeout = '1s' }}", cluster.settings());
+    let cache = bound(&line).await.unwrap();
+    let keys: Vec<String> = (0..30).map(|number| number.to_string()).collect();
+    for key in &keys {
+        put(&cache, key).await.unwrap();
+    }
+    cluster.nodes[0].crash();
+    for key in &keys {
+        match cache.get(key).await {
+            Ok(found) => assert!(found.is_some(), "{key} was stored"),
+            Err(error) => assert!(error.kind().is_temporary(), "{error:?}"),
+        }
+    }
+    cluster.again(0);
+    for key in &keys {
+        super::healed_at(&cache, key).await;
+    }
 }

@@ -16,6 +16,12 @@ pub struct Sentinels {
 }
 
 impl Sentinels {
+    /// Those for all tests of this program.
+    pub fn shared() -> &'static Self {
+        static SENTINELS: LazyLock<Sentinels> = LazyLock::new(Sentinels::start);
+        &SENTINELS
+    }
+
     /// Starts all five, and waits until each knows the others.
     ///
     /// # Panics
