@@ -13,22 +13,6 @@ pub enum Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Adds the interface `id` under its own name alone, by `add`.
-    ///
-    /// # Errors
-    /// Those of `add`, which are two definitions of one name.
-    pub fn add_unlabelled<T: 'static>(
-        self,
-        linker: &mut Linker<T>,
-        id: &str,
-        add: impl Fn(&mut LinkerInstance<'_, T>) -> wasmtime::Result<()>,
-    ) -> wasmtime::Result<()> {
-        match self {
-            Self::By(imports) if !imports.wants(id) => Ok(()),
-            _ => add(&mut linker.instance(id)?),
-        }
-    }
-
     /// Adds the interface `id` under each name, by `add`.
     ///
     /// # Errors
@@ -43,7 +27,7 @@ impl Wanted<'_> {
     }
 
     /// Adds the interface `id` under each name, by `add`; where that is a label, `open` defines
-    /// anew what opens its binding.
+    /// anew what leads to its binding.
     ///
     /// # Errors
     /// Those of `add` and `open`.
@@ -54,7 +38,13 @@ impl Wanted<'_> {
         add: impl Fn(&mut LinkerInstance<'_, T>) -> wasmtime::Result<()>,
         open: impl Fn(&mut LinkerInstance<'_, T>, &Name) -> wasmtime::Result<()>,
     ) -> wasmtime::Result<()> {
-        self.add_unlabelled(linker, id, &add)?;
+        let is_wanted = match self {
+            Self::All => true,
+            Self::By(imports) => imports.wants(id),
+        };
+        if is_wanted {
+            add(&mut linker.instance(id)?)?;
+        }
         let Self::By(imports) = self else { return Ok(()) };
         for label in imports.labels(id) {
             add(&mut linker.instance(&label.name)?)?;

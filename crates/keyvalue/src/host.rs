@@ -86,21 +86,7 @@ impl Capability for KeyValue {
         "wasmcloud:keyvalue/cas@0.2.0",
         "wasmcloud:keyvalue/batch@0.2.0",
     ];
-    /// All but those of the oldest draft, whose buckets are opened by one interface and used by
-    /// another.
-    const LABELLED: &'static [&'static str] = &[
-        "wasi:keyvalue/store@0.2.0-draft",
-        "wasi:keyvalue/atomics@0.2.0-draft",
-        "wasi:keyvalue/batch@0.2.0-draft",
-        "wasi:keyvalue/store@0.2.0-draft2",
-        "wasi:keyvalue/atomics@0.2.0-draft2",
-        "wasi:keyvalue/batch@0.2.0-draft2",
-        "wasmcloud:keyvalue/types@0.2.0",
-        "wasmcloud:keyvalue/store@0.2.0",
-        "wasmcloud:keyvalue/atomics@0.2.0",
-        "wasmcloud:keyvalue/cas@0.2.0",
-        "wasmcloud:keyvalue/batch@0.2.0",
-    ];
+    const LABELLED: &'static [&'static str] = Self::SERVED;
     type Prepared = Bound<dyn Store>;
     type State = State;
 
@@ -110,20 +96,10 @@ impl Capability for KeyValue {
 
     fn find(prepared: &Bound<dyn Store>, label: &Name) -> base::Result<()> {
         // The other interfaces take buckets and open none.
-        if !label.id().contains("/store@") {
-            return Ok(());
+        match label.id().contains("/store@") || label.id() == old::TYPES {
+            true => labels::find(prepared, label, Self::NAME),
+            false => Ok(()),
         }
-        let name = labels::meant(prepared, label);
-        prepared.find(name).map_err(|error| {
-            let names = prepared.iter().map(|(granted, _)| granted).chain([name]);
-            let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
-            let names = names.join(", ");
-            let grant = format!("grant it in the component's section: keyvalue = [{names}]");
-            match error.kind() {
-                Kind::Denied => error.with_hint(grant),
-                _ => error.with_hint(format!("bind it in [keyvalue], and {grant}")),
-            }
-        })
     }
 
     fn state(prepared: &Arc<Bound<dyn Store>>, guest: &Guest) -> State {

@@ -99,21 +99,21 @@ fn grants(
     limits: &Limits,
     program: &Program,
 ) -> Grants {
-    let granted = component.granted(<KeyValue as engine::Capability>::NAME);
-    let (mut stores, mut others, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (mut stores, mut caches, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
     for Open { of, opened } in open {
         match opened {
-            Opened::KeyValue(store) if granted.contains(&of.name) => {
-                stores.push((of.name.clone(), Arc::clone(store)));
-            }
-            Opened::KeyValue(_) => others.push(of.name.clone()),
-            Opened::Cache(_) => {}
+            Opened::KeyValue(store) => stores.push((of.name.clone(), Arc::clone(store))),
+            Opened::Cache(cache) => caches.push((of.name.clone(), Arc::clone(cache))),
             Opened::Config(source) => drop(sources.insert(of.name.as_str(), source)),
         }
     }
     let mut grants = Grants::default();
-    grants.grant::<KeyValue>(Arc::new(Bound::new(stores, others)));
-    grants.grant::<Caches>(Arc::new(Granted::new(cache(component, open), program.tasks().clone())));
+    let granted = component.granted(<KeyValue as engine::Capability>::NAME);
+    grants.grant::<KeyValue>(Arc::new(bound(stores, granted)));
+    let granted = component.granted(<Caches as engine::Capability>::NAME);
+    // Where it names none, it uses the first of those that it may.
+    let (caches, first) = (bound(caches, granted), granted.first().cloned());
+    grants.grant::<Caches>(Arc::new(Granted::new(caches, first, program.tasks().clone())));
     let from = component.granted(<Config as engine::Capability>::NAME).iter();
     let from = from.filter_map(|name| Some(Arc::clone(sources.get(name.as_str())?))).collect();
     let inline = component.config.iter().map(|(key, text)| (key.clone(), text.reveal().to_owned()));
@@ -124,13 +124,11 @@ fn grants(
     grants
 }
 
-/// The cache that a component imports: the first of those that it may open.
-fn cache(component: &Component, open: &[Open]) -> Option<Arc<dyn cache::Cache>> {
-    let name = component.granted(<Caches as engine::Capability>::NAME).first()?;
-    open.iter().find_map(|open| match &open.opened {
-        Opened::Cache(cache) if open.of.name == *name => Some(Arc::clone(cache)),
-        _ => None,
-    })
+/// What a component sees of all that is bound: what was granted, and the names of the rest.
+fn bound<C: ?Sized>(all: Vec<(String, Arc<C>)>, granted: &[String]) -> Bound<C> {
+    let (granted, others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|(name, _)| granted.contains(name));
+    Bound::new(granted, others.into_iter().map(|(name, _)| name))
 }
 
 fn wasi(component: &Component, logger: &Logger, purpose: Purpose) -> WasiSetup {

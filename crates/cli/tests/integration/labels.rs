@@ -16,14 +16,19 @@ fn changed(text: &str, changes: &[(&str, &str)]) -> String {
 }
 
 fn deployed(text: &str, granted: &str, bound: &str) -> Folder {
+    deployed_with("keyvalue", text, granted, bound)
+}
+
+/// The same of a component that is granted bindings of this section.
+fn deployed_with(section: &str, text: &str, granted: &str, bound: &str) -> Folder {
     let folder = Folder::new();
     folder.write("labels.wasm", wat::parse_str(text).unwrap());
     folder.write(
         "wharf.toml",
         format!(
             "name = \"labels\"\n\
-             [component.two]\nsource = \"labels.wasm\"\nkeyvalue = {granted}\n\
-             [keyvalue]\n{bound}"
+             [component.two]\nsource = \"labels.wasm\"\n{section} = {granted}\n\
+             [{section}]\n{bound}"
         ),
     );
     folder
@@ -40,6 +45,11 @@ fn call(folder: &Folder, call: &str) -> String {
 const ALL: &str = r#"["sessions", "orders", "more"]"#;
 
 fn each_label_opens_the_binding_of_its_name(folder: &Folder) {
+    each_label_opens_its_binding(folder, "no-such-store");
+}
+
+/// `unknown` is what the draft says of a name that nobody has.
+fn each_label_opens_its_binding(folder: &Folder, unknown: &str) {
     for name in ["", "default"] {
         let written = call(folder, &format!("write({name:?}, \"k\", \"one\", \"two\")"));
         assert_eq!(written, r#"("one", "two")"#);
@@ -50,7 +60,7 @@ fn each_label_opens_the_binding_of_its_name(folder: &Folder) {
     // Every other name means what it always does, through whatever label.
     assert_eq!(call(folder, r#"read("orders", "k")"#), r#"("two", "two")"#);
     assert_eq!(call(folder, r#"write("more", "k", "one", "two")"#), r#"("two", "two")"#);
-    assert_eq!(call(folder, r#"read("none", "k")"#), r#"("no-such-store", "no-such-store")"#);
+    assert_eq!(call(folder, r#"read("none", "k")"#), format!("({unknown:?}, {unknown:?})"));
 }
 
 #[test]
@@ -95,6 +105,68 @@ fn each_label_opens_the_binding_of_its_name_in_wasmclouds() {
     );
     let text = [include_str!("../fixtures/labels-wasmcloud.wat"), &rest].concat();
     each_label_opens_the_binding_of_its_name(&deployed(&text, ALL, BOUND));
+}
+
+/// A component that begins like this and uses both labels as all of them do.
+fn from_here(beginning: &str) -> String {
+    let rest = include_str!("../fixtures/labels.wat");
+    [beginning, &rest[rest.find("  (core module $both").unwrap()..]].concat()
+}
+
+#[test]
+fn each_label_opens_the_binding_of_its_name_in_the_oldest_draft() {
+    let text = from_here(include_str!("../fixtures/labels-old.wat"));
+    let folder = deployed(&text, ALL, BOUND);
+    each_label_opens_its_binding(&folder, "no binding is named `none`");
+    let folder = deployed(&text, r#"["sessions"]"#, BOUND);
+    // The interface that takes buckets stands for nothing, and is not in the way.
+    refused(
+        &folder,
+        &[
+            "the import `orders: wasi:keyvalue/types@0.2.0-draft`: binding `orders` is not granted",
+            r#"grant it in the component's section: keyvalue = ["sessions", "orders"]"#,
+        ],
+    );
+}
+
+/// A component with the labels `sessions` and `orders` of the interface of caches.
+fn caching(changes: &[(&str, &str)], granted: &str) -> Folder {
+    let text = from_here(&changed(include_str!("../fixtures/labels-cache.wat"), changes));
+    let bound = "sessions = 'memory:'\norders = 'memory:'\nmore = 'memory:'";
+    deployed_with("cache", &text, granted, bound)
+}
+
+#[test]
+fn each_label_uses_the_cache_of_its_name() {
+    let both = |folder: &Folder| call(folder, r#"write("", "k", "one", "two")"#);
+    assert_eq!(both(&caching(&[], ALL)), r#"("one", "two")"#);
+    // The first one granted is only that of the interface under its own name.
+    let orders = "\"orders\" (implements \"wasi:keyvalue/cache@0.2.0-draft\")";
+    let plain = (orders, "\"wasi:keyvalue/cache@0.2.0-draft\"");
+    assert_eq!(both(&caching(&[plain], r#"["sessions", "orders"]"#)), r#"("two", "two")"#);
+    assert_eq!(both(&caching(&[plain], r#"["orders", "sessions"]"#)), r#"("one", "two")"#);
+    let id = |id: &str| format!("{orders} (external-id {id:?})");
+    let known = id("sessions");
+    assert_eq!(both(&caching(&[(orders, &known)], ALL)), r#"("two", "two")"#);
+    let unknown = id("redis://prod");
+    assert_eq!(both(&caching(&[(orders, &unknown)], ALL)), r#"("one", "two")"#);
+}
+
+#[test]
+fn a_label_that_stands_for_no_cache_is_a_mistake() {
+    refused(
+        &caching(&[], r#"["sessions"]"#),
+        &[
+            "the import `orders: wasi:keyvalue/cache@0.2.0-draft`: binding `orders` is not granted",
+            r#"grant it in the component's section: cache = ["sessions", "orders"]"#,
+        ],
+    );
+    let renamed = [("(import \"orders\"", "(import \"others\"")];
+    refused(
+        &caching(&renamed, ALL),
+        &["no binding is named `others`", "bind it in [cache], and grant it"],
+    );
+    refused(&caching(&[], "[]"), &["the import `sessions", "the import `orders", "none is"]);
 }
 
 #[test]

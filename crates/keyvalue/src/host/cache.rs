@@ -4,19 +4,21 @@
 //! It stands here and not with its contract because it is one of this package: its values and its
 //! errors are those of `types`, and a component imports these once.
 
+mod operations;
+
 use super::held::Held;
+use super::labels;
 use super::old::answer;
 use super::operations::Result;
-use super::pending::{Pending, Unwatched};
+use super::pending::Pending;
 use super::values::Filling;
 use super::{IncomingValue, OutgoingValue};
-use base::{Error, Result as Outcome};
+use base::{Bound, Error, Result as Outcome};
 use bindings::wasi::keyvalue::cache::{self as wit, GetOrSetEntry};
 use bytes::Bytes;
-use cache::{Cache, Look};
-use engine::{Calls, Capability, Ctx, Failure, Guest, Has, Imports, Tasks, View};
+use cache::Cache;
+use engine::{Capability, Ctx, Failure, Guest, Has, Imports, Name, Tasks, View, Wanted};
 use std::sync::Arc;
-use std::time::Duration;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_io::poll::{DynPollable, subscribe};
 
@@ -42,9 +44,6 @@ pub(crate) mod bindings {
     });
 }
 
-/// What an operation costs the host besides its key while it runs.
-const OPERATION: usize = 2048;
-
 /// The resource `future-get-result`.
 pub type FutureGet = Pending<Option<IncomingValue>>;
 /// The resource `future-exists-result`.
@@ -58,29 +57,47 @@ pub type FutureEntry = Pending<Entry>;
 pub enum Entry {
     /// A value.
     Occupied(IncomingValue),
-    /// The right to make it.
-    Vacant(cache::Vacancy),
+    /// The right to make it, and the most bytes that it may have.
+    Vacant(cache::Vacancy, usize),
 }
 
-/// The resource `vacancy`. Empty once the value that fills it was handed out.
-pub struct Vacancy(Option<cache::Vacancy>);
+/// The resource `vacancy`.
+pub struct Vacancy {
+    /// Empty once the value that fills it was handed out.
+    vacancy: Option<cache::Vacancy>,
+    /// The most bytes that the value may have.
+    most: usize,
+}
 
 /// Caches, as components see them.
 #[derive(Debug)]
 pub struct Caches;
 
-/// The cache that a component may use, if any: the interface has no names.
+/// The caches that a component may use.
 #[derive(Clone, Default)]
 pub struct Granted {
-    cache: Option<Arc<dyn Cache>>,
+    caches: Arc<Bound<dyn Cache>>,
+    unlabelled: Option<String>,
     tasks: Tasks,
 }
 
 impl Granted {
+    /// A component that imports the interface under labels uses those of `caches` that they stand
+    /// for, and under its own name, as that is all the interface has, the one called `unlabelled`.
+    ///
     /// What is begun for the component runs among `tasks`. None of them takes longer than the call
     /// of the guest that began it may.
-    pub fn new(cache: Option<Arc<dyn Cache>>, tasks: Tasks) -> Self {
-        Self { cache, tasks }
+    pub fn new(caches: Bound<dyn Cache>, unlabelled: Option<String>, tasks: Tasks) -> Self {
+        Self { caches: Arc::new(caches), unlabelled, tasks }
+    }
+
+    fn open(&self, label: Option<&Name>) -> Outcome<&Arc<dyn Cache>> {
+        let name = match label {
+            Some(label) => Some(labels::meant(&self.caches, label)),
+            None => self.unlabelled.as_deref(),
+        };
+        let none = || Error::denied("this component is granted no cache");
+        self.caches.open(name.ok_or_else(none)?)
     }
 }
 
@@ -103,14 +120,16 @@ impl State {
 impl Capability for Caches {
     const NAME: &'static str = "cache";
     const SERVED: &'static [&'static str] = &["wasi:keyvalue/cache@0.2.0-draft"];
+    const LABELLED: &'static [&'static str] = Self::SERVED;
     type Prepared = Granted;
     type State = State;
 
     fn link(linker: &mut Linker<Ctx>, imports: &Imports) -> wasmtime::Result<()> {
-        match imports.wants("wasi:keyvalue/cache@0.2.0-draft") {
-            true => add_to_linker(linker, Ctx::view::<Self>),
-            false => Ok(()),
-        }
+        link(linker, Ctx::view::<Self>, Wanted::By(imports))
+    }
+
+    fn find(prepared: &Granted, label: &Name) -> Outcome<()> {
+        labels::find(&prepared.caches, label, Self::NAME)
     }
 
     fn state(prepared: &Arc<Granted>, guest: &Guest) -> State {
@@ -130,90 +149,26 @@ pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> View<'_, Caches>,
 ) -> wasmtime::Result<()> {
-    wit::add_to_linker::<_, Has<Caches>>(linker, view)
+    link(linker, view, Wanted::All)
+}
+
+fn link<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_, Caches>,
+    wanted: Wanted<'_>,
+) -> wasmtime::Result<()> {
+    wanted.add_opening(
+        linker,
+        "wasi:keyvalue/cache@0.2.0-draft",
+        |instance| wit::add_to_linker_instance::<_, Has<Caches>>(instance, view),
+        |instance, label| operations::define(instance, label, view),
+    )
 }
 
 type Host<'a> = View<'a, Caches>;
 
 /// The result of an operation, once it is there.
 type Taken<T> = wasmtime::Result<Option<std::result::Result<T, Resource<super::Trace>>>>;
-
-/// One operation that was begun: its cache, and the calls it goes through.
-struct Operation {
-    cache: Arc<dyn Cache>,
-    calls: Calls,
-    held: Held,
-    key: String,
-}
-
-impl Operation {
-    async fn run<T>(
-        &self,
-        name: &'static str,
-        call: impl Future<Output = Outcome<T>>,
-    ) -> Outcome<T> {
-        self.calls.run(Caches::NAME, name, call).await
-    }
-
-    fn incoming(&self, value: Bytes) -> Outcome<IncomingValue> {
-        IncomingValue::new(value, &self.held)
-    }
-
-    async fn get(self) -> Outcome<Option<IncomingValue>> {
-        let found = self.run("get", self.cache.get(&self.key)).await?;
-        found.map(|value| self.incoming(value)).transpose()
-    }
-
-    async fn get_or_set(self) -> Outcome<Entry> {
-        loop {
-            let waiting = match self.run("get-or-set", self.cache.look(&self.key)).await? {
-                Look::Occupied(value) => return Ok(Entry::Occupied(self.incoming(value)?)),
-                Look::Vacant(vacancy) => return Ok(Entry::Vacant(vacancy)),
-                Look::Busy(waiting) => waiting,
-            };
-            // Whoever waits is no call: it would take the place of the one that it waits for.
-            match waiting.end().await {
-                Some(cache::Entry::Occupied(value)) => {
-                    return Ok(Entry::Occupied(self.incoming(value)?));
-                }
-                Some(cache::Entry::Vacant(vacancy)) => return Ok(Entry::Vacant(vacancy)),
-                None => {}
-            }
-        }
-    }
-}
-
-/// Begins an operation. It has ended when the call of the guest has to.
-fn begin<T: Send + 'static, F: Future<Output = Outcome<T>> + Send + 'static>(
-    host: &mut Host<'_>,
-    key: String,
-    unwatched: Unwatched,
-    operation: impl FnOnce(Operation) -> F,
-) -> wasmtime::Result<Resource<Pending<T>>> {
-    let State { granted, held } = &*host.state;
-    let prepared = match &granted.cache {
-        None => Err(Error::denied("this component is granted no cache")),
-        Some(cache) => held.take(key.len() + OPERATION).map(|charge| (Arc::clone(cache), charge)),
-    };
-    let pending = match prepared {
-        Err(error) => Pending::done(Err(error)),
-        Ok((cache, charge)) => {
-            let (calls, held) = (host.calls().clone(), held.clone());
-            let deadline = host.request.deadline.clone();
-            let operation = operation(Operation { cache, calls, held, key });
-            Pending::begin(&granted.tasks, unwatched, async move {
-                let _charge = charge;
-                let Some(deadline) = deadline else { return operation.await };
-                tokio::select! {
-                    biased;
-                    outcome = operation => outcome,
-                    () = deadline.passed() => Err(Error::timeout("the call's time is over")),
-                }
-            })
-        }
-    };
-    Ok(host.table.push(pending)?)
-}
 
 fn take<T: Send + 'static, R>(
     host: &mut Host<'_>,
@@ -225,19 +180,13 @@ fn take<T: Send + 'static, R>(
     answer(host, outcome).map(Some)
 }
 
-fn time_to_live(milliseconds: Option<u32>) -> Option<Duration> {
-    milliseconds.map(|milliseconds| Duration::from_millis(milliseconds.into()))
-}
-
 impl wit::Host for Host<'_> {
     fn get(&mut self, key: String) -> wasmtime::Result<Resource<FutureGet>> {
-        begin(self, key, Unwatched::Ends, Operation::get)
+        operations::get(self, None, (key,))
     }
 
     fn exists(&mut self, key: String) -> wasmtime::Result<Resource<FutureExists>> {
-        begin(self, key, Unwatched::Ends, |of| async move {
-            of.run("exists", of.cache.exists(&of.key)).await
-        })
+        operations::exists(self, None, (key,))
     }
 
     fn set(
@@ -246,25 +195,15 @@ impl wit::Host for Host<'_> {
         value: Resource<OutgoingValue>,
         ttl: Option<u32>,
     ) -> wasmtime::Result<Resource<FutureDone>> {
-        let (body, charge) = match self.table.get(&value)?.kept() {
-            Ok(kept) => kept,
-            Err(error) => return Ok(self.table.push(Pending::done(Err(error)))?),
-        };
-        begin(self, key, Unwatched::GoesOn, move |of| async move {
-            // The guest may drop its value long before this is done with it.
-            let _charge = charge;
-            of.run("set", of.cache.set(&of.key, body, time_to_live(ttl))).await
-        })
+        operations::set(self, None, (key, value, ttl))
     }
 
     fn get_or_set(&mut self, key: String) -> wasmtime::Result<Resource<FutureEntry>> {
-        begin(self, key, Unwatched::Ends, Operation::get_or_set)
+        operations::get_or_set(self, None, (key,))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<Resource<FutureDone>> {
-        begin(self, key, Unwatched::GoesOn, |of| async move {
-            of.run("delete", of.cache.delete(&of.key)).await
-        })
+        operations::delete(self, None, (key,))
     }
 }
 
@@ -335,8 +274,9 @@ impl wit::HostFutureGetOrSetResult for Host<'_> {
         take(self, &pending, |host, entry| {
             Ok(match entry {
                 Entry::Occupied(value) => GetOrSetEntry::Occupied(host.table.push(value)?),
-                Entry::Vacant(vacancy) => {
-                    GetOrSetEntry::Vacant(host.table.push(Vacancy(Some(vacancy)))?)
+                Entry::Vacant(vacancy, most) => {
+                    let vacancy = Vacancy { vacancy: Some(vacancy), most };
+                    GetOrSetEntry::Vacant(host.table.push(vacancy)?)
                 }
             })
         })
@@ -361,9 +301,9 @@ impl wit::HostVacancy for Host<'_> {
         vacancy: Resource<Vacancy>,
         ttl: Option<u32>,
     ) -> wasmtime::Result<Resource<OutgoingValue>> {
-        let vacancy = self.table.get_mut(&vacancy)?.0.take();
-        let (calls, ttl) = (self.calls().clone(), time_to_live(ttl));
-        let most = self.state.granted.cache.as_ref().map_or(0, |cache| cache.offer().max_value);
+        let Vacancy { vacancy, most } = self.table.get_mut(&vacancy)?;
+        let (vacancy, most) = (vacancy.take(), *most);
+        let (calls, ttl) = (self.calls().clone(), operations::time_to_live(ttl));
         let fill = move |body: Bytes| async move {
             let Some(vacancy) = vacancy else {
                 return Err(Error::invalid("the vacancy was filled before"));

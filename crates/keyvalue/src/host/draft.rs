@@ -49,7 +49,7 @@ pub(super) fn link<T: Send + 'static>(
         |instance, label| {
             let convert =
                 |host: &mut View<'_, _>, failure| store::Host::convert_error(host, failure);
-            labels::define_open(instance, label, view, convert)
+            labels::define_open(instance, "open", label, view, convert)
         },
     )?;
     wanted.add(linker, "wasi:keyvalue/atomics@0.2.0-draft", |instance| {

@@ -1,6 +1,7 @@
 //! `wasi:keyvalue@0.2.0-draft` before its interfaces were renamed: `eventual`, `eventual-batch`
 //! and `atomic`, with values and errors as resources.
 
+use super::labels;
 use super::operations::{self, Client, Result};
 use super::{Bucket, IncomingValue, KeyValue, OutgoingValue, Trace, words};
 use crate::{Offer, WriteOptions};
@@ -36,6 +37,9 @@ pub(crate) mod bindings {
     });
 }
 
+/// The interface that opens buckets, besides that it has values.
+pub(super) const TYPES: &str = "wasi:keyvalue/types@0.2.0-draft";
+
 /// What the generated functions return: the draft's errors are resources, made here by hand.
 pub(super) type Answer<T> = wasmtime::Result<std::result::Result<T, Resource<Trace>>>;
 
@@ -55,19 +59,24 @@ pub(super) fn link<T: Send + 'static>(
     view: fn(&mut T) -> View<'_, KeyValue>,
     wanted: Wanted<'_>,
 ) -> wasmtime::Result<()> {
-    wanted.add_unlabelled(linker, "wasi:keyvalue/types@0.2.0-draft", |instance| {
-        types::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
-    })?;
-    wanted.add_unlabelled(linker, "wasi:keyvalue/wasi-keyvalue-error@0.2.0-draft", |instance| {
+    wanted.add_opening(
+        linker,
+        TYPES,
+        |instance| types::add_to_linker_instance::<_, Has<KeyValue>>(instance, view),
+        |instance, label| {
+            labels::define_open(instance, "[static]bucket.open-bucket", label, view, trace)
+        },
+    )?;
+    wanted.add(linker, "wasi:keyvalue/wasi-keyvalue-error@0.2.0-draft", |instance| {
         error::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
     })?;
-    wanted.add_unlabelled(linker, "wasi:keyvalue/eventual@0.2.0-draft", |instance| {
+    wanted.add(linker, "wasi:keyvalue/eventual@0.2.0-draft", |instance| {
         eventual::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
     })?;
-    wanted.add_unlabelled(linker, "wasi:keyvalue/eventual-batch@0.2.0-draft", |instance| {
+    wanted.add(linker, "wasi:keyvalue/eventual-batch@0.2.0-draft", |instance| {
         eventual_batch::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
     })?;
-    wanted.add_unlabelled(linker, "wasi:keyvalue/atomic@0.2.0-draft", |instance| {
+    wanted.add(linker, "wasi:keyvalue/atomic@0.2.0-draft", |instance| {
         atomic::add_to_linker_instance::<_, Has<KeyValue>>(instance, view)
     })
 }
@@ -78,8 +87,18 @@ pub(super) fn answer<C: Capability, T>(
 ) -> Answer<T> {
     match outcome.map_err(Into::into) {
         Ok(value) => Ok(Ok(value)),
-        Err(Failure::Error(error)) => Ok(Err(host.table.push(Trace(words(&error)))?)),
-        Err(Failure::Trap(trap)) => Err(trap),
+        Err(failure) => Ok(Err(trace(host, failure)?)),
+    }
+}
+
+/// A handle to the words of an error.
+fn trace<C: Capability>(
+    host: &mut View<'_, C>,
+    failure: Failure,
+) -> wasmtime::Result<Resource<Trace>> {
+    match failure {
+        Failure::Error(error) => Ok(host.table.push(Trace(words(&error)))?),
+        Failure::Trap(trap) => Err(trap),
     }
 }
 

@@ -45,7 +45,8 @@ async fn memory() -> Arc<dyn Cache> {
 
 impl Instance {
     fn of(cache: &Arc<dyn Cache>, memory: usize) -> Self {
-        let granted = Granted::new(Some(Arc::clone(cache)), Tasks::new());
+        let caches = Bound::new([("pages".to_owned(), Arc::clone(cache))], []);
+        let granted = Granted::new(caches, Some("pages".to_owned()), Tasks::new());
         Self {
             cache: Arc::clone(cache),
             caches: State::new(granted, memory),
