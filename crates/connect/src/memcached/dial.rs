@@ -3,7 +3,6 @@
 use super::Settings;
 use super::connection::Connection;
 use super::fault::{self, Fault};
-use super::protocol::Line;
 use crate::tls::{self, Trust};
 use crate::url::Target;
 use base::{Error, Result, within};
@@ -12,10 +11,9 @@ use rustls::pki_types::ServerName;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::TlsConnector;
 
 /// The port where nothing else is said.
 const PORT: u16 = 11211;
@@ -99,26 +97,16 @@ impl Dialer {
     }
 
     async fn speaks_plainly(&self) -> bool {
-        let Ok(mut stream) = self.reach().await else { return false };
-        let mut said = [0; 64];
-        let asked = stream.write_all(b"version\r\n").await;
-        let Ok(length) = (match asked {
-            Ok(()) => stream.read(&mut said).await,
-            Err(error) => Err(error),
-        }) else {
-            return false;
-        };
-        let line = said.get(..length).and_then(|said| said.split(|byte| *byte == b'\r').next());
-        matches!(line.and_then(Line::read), Some(Line::Version(_) | Line::ClientError(_)))
+        let Ok(stream) = self.reach().await else { return false };
+        let said = Connection::over(stream).version().await;
+        matches!(said, Ok(_) | Err(Fault::Unauthenticated))
     }
 
     async fn speaks_tls(&self) -> bool {
         // It trusts nobody: what is asked is only whether there is a certificate.
         let Ok(client) = tls::client(Arc::new(RootCertStore::empty()), &[]) else { return false };
         let Ok(stream) = self.reach().await else { return false };
-        let greeted: io::Result<TlsStream<TcpStream>> =
-            TlsConnector::from(client).connect(self.name.clone(), stream).await;
-        match greeted {
+        match TlsConnector::from(client).connect(self.name.clone(), stream).await {
             Ok(_) => true,
             Err(error) => matches!(
                 fault::tls(&error),
@@ -147,6 +135,7 @@ mod tests {
     fn a_url_is_a_host_a_port_and_a_user() {
         for (url, address) in [
             ("memcached://cache.example", "cache.example:11211"),
+            ("memcached://my_cache", "my_cache:11211"),
             ("memcached://10.0.0.1:11212/", "10.0.0.1:11212"),
             ("memcacheds://me:pass%20word@[::1]:7", "[::1]:7"),
         ] {
