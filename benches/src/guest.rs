@@ -41,7 +41,9 @@ pub fn load_with(
     grants.grant::<Http>(Arc::new(Hooks::new(client)));
     let bound = Bound::new([("default".to_owned(), Arc::clone(store))], []);
     grants.grant::<KeyValue>(Arc::new(bound));
-    grants.grant::<Caches>(Arc::new(Granted::new(cache, Tasks::new())));
+    let name = "default".to_owned();
+    let caches = Bound::new(cache.map(|cache| (name.clone(), cache)), []);
+    grants.grant::<Caches>(Arc::new(Granted::new(caches, Some(name), Tasks::new())));
     let setup = Setup {
         name: "bench".into(),
         source,

@@ -34,7 +34,7 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
     },
     deployment::Capability {
         name: Caches::NAME,
-        about: "Caches. A component uses the first that it may open, or those that its labels name.",
+        about: "Caches. A component uses the first that it may open, or what its labels name.",
         grant: "cache",
         default_url: Some("memory:"),
         choose: |settings| {
