@@ -309,6 +309,7 @@ impl Redis {
         let code = error.code().unwrap_or_default();
         let kind = match error.kind() {
             _ if error.is_timeout() => Kind::Timeout,
+            _ if is_half(&error) => Kind::Unavailable,
             ErrorKind::AuthenticationFailed => Kind::Denied,
             _ if matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM") => Kind::Denied,
             _ if code == "OOM" => Kind::Exhausted,
@@ -334,10 +335,18 @@ impl Redis {
     }
 }
 
+/// Whether the connection ended in the middle of an answer. The client says so as of an answer that
+/// nobody can read, and only in words; those of values that are not what was asked for are others.
+fn is_half(error: &RedisError) -> bool {
+    let said = error.detail().unwrap_or_default();
+    said.starts_with("Parse error at") && said.contains("Unexpected end of input")
+}
+
 /// Whether the connection is of no further use: broken, or to who is no longer the master.
 fn is_lost(error: &RedisError) -> bool {
     error.is_unrecoverable_error()
         || error.is_connection_dropped()
+        || is_half(error)
         || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly))
 }
 

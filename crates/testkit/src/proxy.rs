@@ -20,8 +20,22 @@ pub struct Weather {
     pub refused: bool,
     /// How much later each piece arrives.
     pub delay: Duration,
+    /// How long after its first half the second half of each piece arrives. With none, pieces
+    /// arrive whole.
+    pub fragment_pause: Duration,
+    /// Of a request the first half arrives, then its connection is reset.
+    pub requests_torn: bool,
+    /// Of an answer the first half arrives, then its connection is reset.
+    pub answers_torn: bool,
     /// Counts how often all connections were reset.
     cuts: u64,
+}
+
+impl Weather {
+    /// Makes it fair again. Connections that are cut stay so.
+    pub fn clear(&mut self) {
+        *self = Self { cuts: self.cuts, ..Self::default() };
+    }
 }
 
 /// A running proxy. Ends with its connections when dropped.
@@ -88,10 +102,13 @@ async fn relay(client: TcpStream, server: SocketAddr, mut weather: watch::Receiv
     let requests = pass(from_client, to_server, weather.clone(), false);
     let answers = pass(from_server, to_client, weather.clone(), true);
     tokio::select! {
-        () = async { tokio::join!(requests, answers); } => {}
+        _ended_or_torn = async { tokio::try_join!(requests, answers) } => {}
         _ = weather.wait_for(|weather| weather.cuts != begun.cuts) => {}
     }
 }
+
+/// A connection is to be reset, as something on it arrived by half.
+struct Torn;
 
 /// Passes one direction of a connection on, as the weather is when each piece comes.
 async fn pass(
@@ -99,14 +116,14 @@ async fn pass(
     mut to: impl AsyncWrite + Unpin,
     mut weather: watch::Receiver<Weather>,
     answers: bool,
-) {
+) -> Result<(), Torn> {
     let mut piece = vec![0; 16 << 10];
     // What comes after a gap is of no use to anybody.
     let mut lost = false;
     loop {
-        let Ok(length) = from.read(&mut piece).await else { return };
+        let Ok(length) = from.read(&mut piece).await else { return Ok(()) };
         if weather.wait_for(|weather| !weather.stalled).await.is_err() {
-            return;
+            return Ok(());
         }
         let now = *weather.borrow();
         if !now.delay.is_zero() {
@@ -114,11 +131,26 @@ async fn pass(
         }
         if length == 0 {
             drop(to.shutdown().await);
-            return;
+            return Ok(());
         }
         lost |= answers && now.answers_lost;
-        if !lost && to.write_all(piece.get(..length).unwrap_or_default()).await.is_err() {
-            return;
+        if lost {
+            continue;
+        }
+        let torn = if answers { now.answers_torn } else { now.requests_torn };
+        let first = if torn || !now.fragment_pause.is_zero() { length / 2 } else { 0 };
+        let (first, second) = piece.get(..length).unwrap_or_default().split_at(first);
+        if to.write_all(first).await.is_err() {
+            return Ok(());
+        }
+        if torn {
+            return Err(Torn);
+        }
+        if !now.fragment_pause.is_zero() {
+            tokio::time::sleep(now.fragment_pause).await;
+        }
+        if to.write_all(second).await.is_err() {
+            return Ok(());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Servers that are away, hang, crash or are not what was meant. A cache that cannot be asked is
 //! an error, never a miss, and at once where it is known to be away.
 
+mod fragments;
 mod memcached;
 mod redis;
 
@@ -32,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         add("what_is_made_while_the_server_is_away_is_made_once", made_once(vendor).boxed());
         add("servers_that_are_not_what_was_meant_are_told_apart", wrong_servers(vendor).boxed());
     }
+    trials.extend(fragments::trials());
     trials.extend(memcached::trials());
     trials.extend(redis::trials());
     trials

@@ -2,6 +2,7 @@
 
 mod etcd;
 mod etcd_cluster;
+mod fragments;
 mod mysql;
 mod nats;
 mod postgres;
@@ -38,6 +39,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         add("calls_that_are_given_up_harm_no_other", given_up(vendor).boxed());
         add("a_watch_goes_on_after_the_server_was_away", watch(vendor).boxed());
     }
+    trials.extend(fragments::trials());
     trials.extend(etcd::trials());
     trials.extend(etcd_cluster::trials());
     trials.extend(mysql::trials());

@@ -1,4 +1,4 @@
-//! The same through a network that cuts, delays and loses answers: for every server there is.
+//! The same through a network that cuts, delays, halves and loses: for every server there is.
 
 use super::{HISTORIES, play};
 use crate::disk::Random;
@@ -8,7 +8,7 @@ use base::offer::Consistency;
 use libtest_mimic::Trial;
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::proxy::Proxy;
+use testkit::proxy::{Proxy, Weather};
 use testkit::servers::{VENDORS, Vendor};
 use tokio::task::JoinSet;
 use wharf_keyvalue::Store;
@@ -56,19 +56,20 @@ async fn blow(proxy: Arc<Proxy>, seed: u64) {
     let mut random = Random(seed);
     loop {
         let length = Duration::from_millis(10 + random.below(40));
-        let fault = random.below(4);
+        let fault = random.below(7);
         proxy.change(|weather| match fault {
             0 => weather.delay = length / 4,
             1 => weather.answers_lost = true,
             2 => weather.stalled = true,
+            3 => weather.fragment_pause = length / 8,
+            4 => weather.requests_torn = true,
+            5 => weather.answers_torn = true,
             _ => {}
         });
         tokio::time::sleep(length).await;
-        proxy.change(|weather| {
-            (weather.delay, weather.answers_lost, weather.stalled) = (Duration::ZERO, false, false);
-        });
+        proxy.change(Weather::clear);
         // What lost an answer never answers again.
-        if fault != 2 {
+        if !matches!(fault, 2 | 3) {
             proxy.cut();
         }
         tokio::time::sleep(Duration::from_millis(20 + random.below(60))).await;
