@@ -23,9 +23,10 @@ pub struct Weather {
     /// How long after its first half the second half of each piece arrives. With none, pieces
     /// arrive whole.
     pub fragment_pause: Duration,
-    /// Of a request the first half arrives, then its connection is reset.
+    /// Of a request the first half arrives, then its connection is closed and reset.
     pub requests_torn: bool,
-    /// Of an answer the first half arrives, then its connection is reset.
+    /// Of an answer the first half arrives, then its connection is closed and reset: its reader may
+    /// meet either first.
     pub answers_torn: bool,
     /// Counts how often all connections were reset.
     cuts: u64,
@@ -107,7 +108,7 @@ async fn relay(client: TcpStream, server: SocketAddr, mut weather: watch::Receiv
     }
 }
 
-/// A connection is to be reset, as something on it arrived by half.
+/// A connection is to end, as something on it arrived by half.
 struct Torn;
 
 /// Passes one direction of a connection on, as the weather is when each piece comes.

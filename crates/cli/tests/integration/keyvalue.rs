@@ -298,7 +298,7 @@ pub(crate) mod kv_operations {
         let folder = Folder::new();
         folder.guest("kv-operations");
         let run = |operation: &str| {
-            let call = format!("operate(\"{operation}\", \"key\")");
+            let call = format!("operate(\"{operation}\", \"key\", 2)");
             folder.run(&["run", "--invoke", &call, "kv-operations.wasm"])
         };
         for operation in ["set", "swap", "get", "set-many", "get-many"] {

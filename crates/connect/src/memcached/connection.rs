@@ -1,7 +1,7 @@
 //! One connection to memcached, on which one exchange comes after the other.
 
 use super::fault::Fault;
-use super::protocol::{self, LARGEST, LONGEST_LINE, Line};
+use super::protocol::{self, LARGEST, LONGEST_LINE, Line, is_part_of_a_line};
 use base::Secret;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
@@ -48,7 +48,7 @@ impl Connection {
             Some(line) => {
                 Line::read(line.strip_suffix(b"\r").unwrap_or(line)).ok_or(Fault::Strange)
             }
-            None if self.line.is_empty() => Err(Fault::hung_up()),
+            None if is_part_of_a_line(&self.line) => Err(Fault::hung_up()),
             None => Err(Fault::Strange),
         }
     }
@@ -180,7 +180,8 @@ mod tests {
         assert!(strange(&get(b"VALUE b 0 1\r\nx\r\nEND\r\n")), "another's item");
         assert!(strange(&get(b"VALUE a 0 1\r\nxyzEND\r\n")));
         assert!(strange(&get(b"STORED\r\n")));
-        assert!(strange(&get(b"EN")));
+        assert!(hung_up(&get(b"EN")));
+        assert!(strange(&get(b"\x15\x03\x01")), "not even a part of a line");
         assert!(strange(&get(&[b'x'; 1 << 16])), "a line without an end");
         let large = format!("VALUE a 0 {}\r\n", LARGEST + 1);
         assert!(matches!(get(large.as_bytes()), Fault::TooLarge));

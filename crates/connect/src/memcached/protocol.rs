@@ -70,6 +70,12 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Whether these bytes, without an end, may be the first of a line.
+pub(super) fn is_part_of_a_line(bytes: &[u8]) -> bool {
+    let is_short = u64::try_from(bytes.len()).is_ok_and(|length| length < LONGEST_LINE);
+    is_short && bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\r'))
+}
+
 /// Whether an item may have this name: anything else could be read as another command.
 pub(super) fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
