@@ -71,15 +71,8 @@ pub fn read(folder: &Path, name: &str) -> Result<Source> {
 /// # Errors
 /// None that this store has.
 pub async fn memory() -> Result<Arc<dyn Store>> {
-    let place = Place {
-        base: std::env::temp_dir(),
-        data: std::env::temp_dir(),
-        app: "bench".to_owned(),
-        capability: "keyvalue",
-        binding: "default".to_owned(),
-    };
     let memory = Memory { url: "memory:".to_owned(), max_size: Size(1 << 20) };
-    memory.open(place).await
+    memory.open(place("keyvalue")).await
 }
 
 /// A cache in memory.
@@ -87,12 +80,16 @@ pub async fn memory() -> Result<Arc<dyn Store>> {
 /// # Errors
 /// None that this cache has.
 pub async fn cache() -> Result<Arc<dyn Cache>> {
-    let place = Place {
+    base::backend::open(cache::BACKENDS, "memory:", place("cache")).await
+}
+
+/// The only binding of a capability.
+fn place(capability: &'static str) -> Place {
+    Place {
         base: std::env::temp_dir(),
         data: std::env::temp_dir(),
         app: "bench".to_owned(),
-        capability: "cache",
+        capability,
         binding: "default".to_owned(),
-    };
-    base::backend::open(cache::BACKENDS, "memory:", place).await
+    }
 }

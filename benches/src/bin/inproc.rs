@@ -2,7 +2,7 @@
 #![expect(clippy::print_stdout, reason = "the times are the result")]
 
 use bytes::Bytes;
-use engine::{Deadline, Guest, Source, Tasks};
+use engine::{Ctx, Deadline, Guest, Source, Tasks};
 use http::incoming::{Handler, Reuse};
 use http_body_util::{BodyExt as _, Empty};
 use http_types::Request;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use wasmtime::component::TypedFunc;
 use wasmtime::error::Context as _;
 use wasmtime::{Result, bail, format_err};
 use wharf_benches::guest::{cache, load, load_with, memory, read};
@@ -64,13 +65,7 @@ fn host_call(runtime: &Runtime, kept: &Arc<dyn Store>) -> Result<Times> {
             _ => bail!("the guest may not open its store"),
         }
     })?;
-    time(|calls| {
-        let (bytes,) = runtime.block_on(get.call_async(&mut store, (calls,)))?;
-        match bytes == calls * 100 {
-            true => Ok(()),
-            false => bail!("{calls} calls returned {bytes} bytes"),
-        }
-    })
+    gets(runtime, &mut store, get, u32::MAX)
 }
 
 fn hit(runtime: &Runtime, kept: &Arc<dyn Store>) -> Result<Times> {
@@ -83,15 +78,25 @@ fn hit(runtime: &Runtime, kept: &Arc<dyn Store>) -> Result<Times> {
         let instance = guest.pre().instantiate_async(&mut store).await?;
         instance.get_typed_func::<(u32,), (u32,)>(&mut store, "get")
     })?;
-    time(|mut hits| {
-        // A task may do only so much at once; then even what is there is to be waited for.
-        while hits > 0 {
-            let some = hits.min(64);
-            let (bytes,) = runtime.block_on(get.call_async(&mut store, (some,)))?;
+    // A task may do only so much at once; then even what is there is to be waited for.
+    gets(runtime, &mut store, get, 64)
+}
+
+/// Has the guest get a value again and again, at most so often in one call.
+fn gets(
+    runtime: &Runtime,
+    store: &mut wasmtime::Store<Ctx>,
+    get: TypedFunc<(u32,), (u32,)>,
+    at_once: u32,
+) -> Result<Times> {
+    time(|mut times| {
+        while times > 0 {
+            let some = times.min(at_once);
+            let (bytes,) = runtime.block_on(get.call_async(&mut *store, (some,)))?;
             if bytes != some * 100 {
-                bail!("{some} hits returned {bytes} bytes");
+                bail!("{some} values had {bytes} bytes");
             }
-            hits -= some;
+            times -= some;
         }
         Ok(())
     })

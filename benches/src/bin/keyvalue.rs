@@ -56,7 +56,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut table = Table::default();
     for entry in keyvalue::BACKENDS {
-        if options.only.is_empty() || options.only.iter().any(|name| name == entry.name) {
+        if is_asked(&options.only, entry.name) {
             eprintln!("    {}", entry.name);
             runtime
                 .block_on(backend(entry.name, &options, &mut table))
@@ -65,6 +65,11 @@ fn main() -> Result<()> {
     }
     println!("{table}");
     Ok(())
+}
+
+/// Whether a name is among those that were asked for, which are all if there are none.
+fn is_asked(asked: &[String], name: &str) -> bool {
+    asked.is_empty() || asked.iter().any(|asked| asked == name)
 }
 
 /// Measures one backend, the ways in turn: a machine whose speed changes is the same for all.
@@ -86,11 +91,8 @@ async fn backend(name: &'static str, options: &Options, table: &mut Table) -> Re
     };
     let ways = Ways::new(&options.guests, Arc::clone(&store), bare)?;
     let window = Duration::try_from_secs_f64(options.seconds)?;
-    let asked = |operation: &str| {
-        let all = options.operations.is_empty();
-        all || options.operations.iter().any(|asked| asked == operation)
-    };
-    for operation in OPERATIONS.iter().filter(|operation| asked(operation)) {
+    let asked = OPERATIONS.iter().filter(|operation| is_asked(&options.operations, operation));
+    for operation in asked {
         for round in 0..options.rounds {
             for way in Way::ALL {
                 let Some(work) =

@@ -27,35 +27,40 @@ pub struct Timer(Arc<Mutex<Option<Place>>>);
 #[derive(Debug)]
 struct Place {
     runtime: runtime::Id,
+    // In a box: a timer within a future makes all that hold it large, and aligned to 128 bytes.
     sleep: Pin<Box<Sleep>>,
 }
 
 pin_project! {
     /// What [`within`] and [`Timer::within`] return.
     #[must_use = "futures do nothing unless polled"]
-    pub struct Within<F> {
+    pub struct Within<'a, F> {
         #[pin]
         future: F,
         // None: there is no end.
         until: Option<Instant>,
-        alarm: Alarm,
+        alarm: Alarm<'a>,
     }
 }
 
 /// Waits for `future`, for at most `limit` from now on.
 ///
 /// Needs a runtime of Tokio with time, unless it is ready at once.
-pub fn within<F: Future>(limit: Duration, future: F) -> Within<F> {
-    let until = Instant::now().checked_add(limit);
-    Within { future, until, alarm: Alarm { place: None, timer: None } }
+pub fn within<F: Future>(limit: Duration, future: F) -> Within<'static, F> {
+    Within::new(limit, future, None)
+}
+
+impl<'a, F: Future> Within<'a, F> {
+    fn new(limit: Duration, future: F, timer: Option<&'a Timer>) -> Self {
+        let until = Instant::now().checked_add(limit);
+        Self { future, until, alarm: Alarm { place: None, timer } }
+    }
 }
 
 impl Timer {
     /// [`within`], with this timer if it is free.
-    pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<F> {
-        let mut within = within(limit, future);
-        within.alarm.timer = Some(self.clone());
-        within
+    pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
+        Within::new(limit, future, Some(self))
     }
 
     fn take(&self) -> Option<Place> {
@@ -68,20 +73,19 @@ impl Timer {
 }
 
 /// What wakes a task when a time is over.
-struct Alarm {
-    // In a box: a timer within a future makes all that hold it large, and aligned to 128 bytes.
+struct Alarm<'a> {
     place: Option<Place>,
-    timer: Option<Timer>,
+    timer: Option<&'a Timer>,
 }
 
-impl Alarm {
+impl Alarm<'_> {
     /// Whether `at` has come. If not, the task will be woken then.
     fn poll(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
         let Place { sleep, .. } = match &mut self.place {
             Some(place) => place,
             empty => {
                 let runtime = Handle::current().id();
-                let kept = self.timer.as_ref().and_then(Timer::take);
+                let kept = self.timer.and_then(Timer::take);
                 let kept = kept.filter(|kept| kept.runtime == runtime);
                 let new = || Place { runtime, sleep: Box::pin(tokio::time::sleep_until(at)) };
                 empty.insert(kept.unwrap_or_else(new))
@@ -95,9 +99,9 @@ impl Alarm {
     }
 }
 
-impl Drop for Alarm {
+impl Drop for Alarm<'_> {
     fn drop(&mut self) {
-        if let (Some(place), Some(timer)) = (self.place.take(), &self.timer) {
+        if let (Some(place), Some(timer)) = (self.place.take(), self.timer) {
             timer.give(place);
         }
     }
@@ -139,7 +143,7 @@ impl Restore {
     }
 }
 
-impl<F: Future> Future for Within<F> {
+impl<F: Future> Future for Within<'_, F> {
     type Output = Result<F::Output, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

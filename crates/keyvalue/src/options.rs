@@ -28,6 +28,12 @@ impl WriteOptions {
         Self { ttl: Some(ttl), ..Self::default() }
     }
 
+    /// Whether the write takes effect whatever is there, and stays.
+    #[cfg(any(feature = "etcd", feature = "redis"))]
+    pub(crate) fn asks_for_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Only if nobody with a higher token has written.
     pub fn fenced(lock: impl Into<String>, token: u64) -> Self {
         Self { fence: Some(Fence { lock: lock.into(), token }), ..Self::default() }

@@ -166,8 +166,7 @@ impl Program {
     fn status(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(path).expect("the program runs");
-        let lines = text.lines().filter_map(|line| line.split_once(':'));
-        let line = lines.filter(|(found, _)| *found == name).map(|(_, number)| number).next();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         number.unwrap_or_else(|| panic!("a line `{name}: NUMBER kB`")) * 1024
     }

@@ -296,6 +296,11 @@ fn ask(address: SocketAddr, line: &str) -> Option<String> {
     Some(String::from_utf8_lossy(answer.get(..length)?).into_owned())
 }
 
+/// Tells whether somebody takes connections.
+fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok()
+}
+
 /// Sends a line and tells whether the answer begins with these words.
 fn answers(address: SocketAddr, line: &str, words: &str) -> bool {
     ask(address, line).is_some_and(|answer| answer.starts_with(words))

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use base::offer::Ttl;
 use base::{Backend, Error, Place, Result};
 use bytes::Bytes;
-use connect::redis::{Mode, Redis as Server, Settings};
+use connect::redis::{Master, Mode, Redis as Server, Settings};
 use connect::tls::Trust;
 use redis::{cmd, pipe};
 use serde::Deserialize;
@@ -130,6 +130,25 @@ impl Strings {
     fn name(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
+
+    /// Removes what one of the servers has under names like this.
+    async fn remove_at(&self, master: Master, pattern: &str) -> Result<()> {
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(STEP);
+            let (next, names): (u64, Vec<Vec<u8>>) = self.server.read_at(master, &scan).await?;
+            if !names.is_empty() {
+                let mut remove = cmd("UNLINK");
+                remove.arg(&names);
+                self.server.query::<()>(&remove).await?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -189,21 +208,7 @@ impl Entries for Strings {
         pattern.push('*');
         // Nobody lists the keys of all servers, while what removes them finds the right one.
         for master in self.server.masters().await? {
-            let mut cursor = 0_u64;
-            loop {
-                let mut scan = cmd("SCAN");
-                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
-                let (next, names): (u64, Vec<Vec<u8>>) = self.server.read_at(master, &scan).await?;
-                if !names.is_empty() {
-                    let mut remove = cmd("UNLINK");
-                    remove.arg(&names);
-                    self.server.query::<()>(&remove).await?;
-                }
-                cursor = next;
-                if cursor == 0 {
-                    break;
-                }
-            }
+            self.remove_at(master, &pattern).await?;
         }
         Ok(())
     }

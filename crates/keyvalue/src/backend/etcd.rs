@@ -249,7 +249,7 @@ impl Store for Keys {
 
     async fn set(&self, key: &str, value: Bytes, options: &WriteOptions) -> Result<Version> {
         let name = self.name(key);
-        if *options == WriteOptions::default() {
+        if options.asks_for_nothing() {
             let put = self.server.put(name, value).await?;
             let revision = put.header().map_or(0, ResponseHeader::revision);
             return Ok(version(self.cluster, revision));

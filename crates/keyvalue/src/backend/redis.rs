@@ -82,7 +82,7 @@ impl Keys {
     }
 
     fn name(&self, key: &str) -> String {
-        format!("{}:k:{key}", self.shard(key))
+        name_in(self.shard(key), key)
     }
 
     /// Entries of one shard as of one moment, in the order of the keys. `None`: their values take
@@ -96,7 +96,7 @@ impl Keys {
         if keys.len().saturating_mul(self.offer.max_value) <= most {
             let mut command = cmd("MGET");
             for key in keys {
-                command.arg(self.name(key));
+                command.arg(name_in(shard, key));
             }
             return self.server.read(&command).await.map(Some);
         }
@@ -115,7 +115,6 @@ impl Keys {
         let mut command = cmd("SET");
         command.arg(self.name(key)).arg(payload).arg("XX");
         let is_there: bool = self.server.query(&command).await?;
-        known.has_written(!is_there);
         if is_there && !known.is_unwatched() {
             // It took longer than that is known.
             let version = payload.get(..VERSION).unwrap_or_default();
@@ -134,21 +133,14 @@ impl Keys {
         }
     }
 
-    async fn write(
-        &self,
-        key: &str,
-        payload: Vec<u8>,
-        options: &WriteOptions,
-        known: Option<&Shard>,
-    ) -> Result<()> {
+    /// Writes an entry; whether it was surely not there before.
+    async fn write(&self, key: &str, payload: Vec<u8>, options: &WriteOptions) -> Result<bool> {
         let (lock, token) = fence(options);
         let call = Script::SET.call(&self.name(key), self.shard(key));
         let call = call.arg(key).arg(payload).arg(ttl(options)).arg(expectation(options));
         let answer = call.arg(lock).arg(token).run(&self.server).await?;
-        if let Some(known) = known {
-            known.has_written(answer == Value::Int(2));
-        }
-        outcome(&answer, options)
+        outcome(&answer, options)?;
+        Ok(answer == Value::Int(2))
     }
 
     /// Removes keys of one shard in one step.
@@ -176,6 +168,11 @@ impl Keys {
         }
         parts
     }
+}
+
+/// The name of an entry in its shard.
+fn name_in(shard: &str, key: &str) -> String {
+    format!("{shard}:k:{key}")
 }
 
 /// What a write made of its conditions.
@@ -279,15 +276,17 @@ impl Store for Keys {
 
     async fn set(&self, key: &str, value: Bytes, options: &WriteOptions) -> Result<Version> {
         let (version, payload) = payload(&value);
-        let known = self.known.get(self.index(key)).filter(|_| *options == WriteOptions::default());
+        let known = self.known.get(self.index(key)).filter(|_| options.asks_for_nothing());
         let Some(known) = known else {
-            return self.write(key, payload, options, None).await.map(|()| version);
+            return self.write(key, payload, options).await.map(|_is_new| version);
         };
         let write = async {
-            match known.is_plain() && self.replace(key, &payload, known).await? {
-                true => Ok(()),
-                false => self.write(key, payload, options, Some(known)).await,
-            }
+            let is_new = match known.is_plain() && self.replace(key, &payload, known).await? {
+                true => false,
+                false => self.write(key, payload, options).await?,
+            };
+            known.has_written(is_new);
+            Ok(())
         };
         // Most of the time there is nothing to ask.
         let (written, ()) = tokio::join!(write, self.ask(self.shard(key), known));

@@ -1,9 +1,9 @@
 //! memcached, which forgets everything when it ends.
 
-use super::{Recipe, Server, Vendor, answers, folder, free};
+use super::{Recipe, Server, Vendor, answers, folder, free, listens};
 use crate::certificates::Certificates;
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -58,8 +58,7 @@ pub fn memcached_tls(certificates: &Certificates, users: &[&str], arguments: &[&
         all.extend(["-Y", &file]);
     }
     all.extend(arguments);
-    let is_ready = |address: SocketAddr| TcpStream::connect(address).is_ok();
-    launch(folder, free(), &all, is_ready)
+    launch(folder, free(), &all, listens)
 }
 
 fn write_users(folder: &Path, users: &[&str]) -> String {

@@ -1,9 +1,9 @@
 //! NATS with JetStream: one server, or a cluster of three.
 
-use super::{Recipe, Server, Vendor, answers, ask, folder, free, wait};
+use super::{Recipe, Server, Vendor, answers, ask, folder, free, listens, wait};
 use crate::certificates::Certificates;
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -98,8 +98,7 @@ impl NatsCluster {
         );
         fs::write(folder.join("nats.conf"), settings).expect("the folder is ours");
         let arguments = ["-c".to_owned(), "nats.conf".to_owned()];
-        let is_ready = |address: SocketAddr| TcpStream::connect(address).is_ok();
-        NATS.start(folder, address, &arguments, is_ready)
+        NATS.start(folder, address, &arguments, listens)
     }
 
     /// Waits until all of them follow the same leader and have caught up.

@@ -2,9 +2,9 @@
 
 mod many;
 
-use super::{Recipe, Server, Vendor, answers, folder, free};
+use super::{Recipe, Server, Vendor, answers, folder, free, listens};
 use crate::certificates::Certificates;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -47,8 +47,7 @@ pub fn redis_tls(certificates: &Certificates) -> Server {
         ["--tls-ca-cert-file", &path(&certificates.ca)],
     ];
     let arguments: Vec<&str> = arguments.as_flattened().to_vec();
-    let is_ready = |address: SocketAddr| TcpStream::connect(address).is_ok();
-    launch(folder("redis"), address, &arguments, is_ready)
+    launch(folder("redis"), address, &arguments, listens)
 }
 
 fn start_at(folder: PathBuf, address: SocketAddr, arguments: &[&str]) -> Server {

@@ -6,7 +6,7 @@
 
 use super::plain::GRACE;
 use super::scripts::Script;
-use super::{VERSION, split};
+use super::{VERSION, name_in, split};
 use crate::local::Record;
 use crate::local::relay::{self, Failures, Relay, Told, resumed};
 use crate::{Changes, Position, Versioned, WatchOptions};
@@ -185,7 +185,7 @@ impl Reader {
         let mut asked = Vec::new();
         for (index, line) in lines.iter().enumerate() {
             if line.kind == Kind::Set && last.get(&line.key) == Some(&index) {
-                command.arg(format!("{}:k:{}", self.shard, line.key));
+                command.arg(name_in(&self.shard, &line.key));
                 asked.push(index);
             }
         }
