@@ -2,6 +2,7 @@
 
 use crate::support::{Served, deploy, eventually, pause, promises};
 use std::time::Duration;
+use testkit::program::Signal;
 
 promises!([
     changes_are_told,
@@ -9,20 +10,26 @@ promises!([
 ] of kv_watch_draft, kv_watch_draft2, kv_watch_old, kv_watch_wasmcloud);
 
 fn watched(guest: &str, what: &str) -> Served {
-    deploy(&format!(
+    deploy(&file(guest, "", what))
+}
+
+/// A watch beside a component that changes keys; `more` is of the watch's component.
+fn file(guest: &str, more: &str, what: &str) -> String {
+    format!(
         r#"
             name = "watched"
             [component.web]
             source = "kv-draft2.wasm"
             [component.watcher]
             source = "{guest}.wasm"
+            {more}
             [[http.route]]
             component = "web"
             [[watch]]
             component = "watcher"
             {what}
         "#
-    ))
+    )
 }
 
 /// Waits until the watcher noted this of a key.
@@ -54,6 +61,23 @@ fn only_what_is_watched_is_told(guest: &str) {
         pause(Duration::from_millis(200));
         assert_eq!(wharf.get("/get?k=seen/a").status, 404);
     }
+}
+
+#[test]
+fn sigterm_lets_a_call_finish() {
+    let slow = "environment = { WATCH_MS = \"1500\" }";
+    let mut wharf = deploy(&file("kv-watch-draft2", slow, ""));
+    // A change before the watch has begun is none of its changes.
+    eventually("a call is in the middle", || {
+        assert_eq!(wharf.get("/set?k=a&v=x").status, 200);
+        let lines = wharf.program.errors();
+        lines.iter().any(|line| line.contains("told of a")).then_some(())
+    });
+    wharf.program.signal(Signal::SIGTERM);
+    assert_eq!(wharf.program.end().code(), Some(0));
+    wharf.folder.deploy(&file("kv-watch-draft2", slow, "keys = [\"none\"]"));
+    let after = wharf.folder.serve(&[]);
+    assert_eq!(after.text("/get?k=seen/a"), "x");
 }
 
 #[test]
