@@ -13,6 +13,7 @@ pub const DEFAULT: &str = "default";
 /// knows is not found. Interfaces tell these two apart (`access-denied`, `no-such-store`).
 pub struct Bound<C: ?Sized> {
     granted: BTreeMap<String, Arc<C>>,
+    absent: Vec<String>,
     others: Vec<String>,
 }
 
@@ -22,14 +23,26 @@ impl<C: ?Sized> Bound<C> {
         granted: impl IntoIterator<Item = (String, Arc<C>)>,
         others: impl IntoIterator<Item = String>,
     ) -> Self {
-        Self { granted: granted.into_iter().collect(), others: others.into_iter().collect() }
+        Self {
+            granted: granted.into_iter().collect(),
+            absent: Vec::new(),
+            others: others.into_iter().collect(),
+        }
+    }
+
+    /// Adds names that were granted and could not be opened. Asking for one is no mistake of the
+    /// component, so [`find`](Self::find) takes them, but there is nothing to open.
+    #[must_use]
+    pub fn with_absent(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.absent.extend(names);
+        self
     }
 
     /// What stands behind `name`. The empty name is `default`.
     ///
     /// # Errors
     /// `Denied` if the deployment has the name but this component may not open it, `NotFound` if
-    /// nobody has it.
+    /// nobody has it, `Unavailable` if it could not be opened.
     pub fn open(&self, name: &str) -> Result<&Arc<C>> {
         let name = if name.is_empty() { DEFAULT } else { name };
         if let Some(found) = self.granted.get(name) {
@@ -40,6 +53,9 @@ impl<C: ?Sized> Bound<C> {
                 "binding `{name}` is not granted to this component"
             )));
         }
+        if self.is_absent(name) {
+            return Err(Error::unavailable(format!("binding `{name}` could not be opened")));
+        }
         let error = Error::not_found(format!("no binding is named `{name}`"));
         Err(match nearest(name, self.granted.keys().map(String::as_str)) {
             Some(near) => error.with_hint(format!("did you mean `{near}`?")),
@@ -48,7 +64,13 @@ impl<C: ?Sized> Bound<C> {
     }
 
     fn knows(&self, name: &str) -> bool {
-        self.granted.contains_key(name) || self.others.iter().any(|other| other == name)
+        self.granted.contains_key(name)
+            || self.is_absent(name)
+            || self.others.iter().any(|other| other == name)
+    }
+
+    fn is_absent(&self, name: &str) -> bool {
+        self.absent.iter().any(|absent| absent == name)
     }
 
     /// The name that an import under a label stands for: its external id if the deployment knows
@@ -57,12 +79,12 @@ impl<C: ?Sized> Bound<C> {
         external_id.filter(|id| self.knows(id)).unwrap_or(label)
     }
 
-    /// Makes sure that [`open`](Self::open) would find the name.
+    /// Makes sure that the name is granted.
     ///
     /// # Errors
-    /// As `open`, with what is granted.
+    /// `Denied` and `NotFound` as [`open`](Self::open), with what is granted.
     pub fn find(&self, name: &str) -> Result<()> {
-        if self.granted.contains_key(name) {
+        if self.granted.contains_key(name) || self.is_absent(name) {
             return Ok(());
         }
         let granted: Vec<_> = self.granted.keys().map(|name| format!("`{name}`")).collect();
@@ -101,6 +123,14 @@ mod tests {
         assert_eq!(**bound.open("").unwrap(), 1);
         assert_eq!(bound.open("sessions").unwrap_err().kind(), Kind::Denied);
         assert_eq!(bound.open("nope").unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn what_could_not_be_opened_is_granted_all_the_same() {
+        let bound = Bound::<i32>::new([], []).with_absent(["sessions".to_owned()]);
+        bound.find("sessions").unwrap();
+        assert_eq!(bound.meant("cache", Some("sessions")), "sessions");
+        assert_eq!(bound.open("sessions").unwrap_err().kind(), Kind::Unavailable);
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! From a plan to what runs: open bindings, loaded guests, routes.
 
 mod binding;
+mod code;
 mod component;
+mod problems;
 
 use crate::capabilities::{Opened, ToOpen};
 use crate::exit::Failure;
 use crate::program::Program;
-use base::{Error, Mistake, Result};
-use deployment::{At, Binding, Component, Plan};
+use crate::triggers::Ready;
+use base::Error;
+use deployment::{Binding, Component, Plan};
 use engine::Guest;
 use gateway::{Route, Routes, Target};
 use http::incoming::Handler;
@@ -16,6 +19,7 @@ use std::sync::Arc;
 use telemetry::Filter;
 
 pub(crate) use component::{limits, reject};
+pub(crate) use problems::Problems;
 
 /// Everything that a plan made.
 pub(crate) struct App {
@@ -51,84 +55,53 @@ pub(crate) enum Purpose {
     Run,
 }
 
-/// Why a plan could not be acted on: mistakes under their lines, and what is away.
-#[derive(Default)]
-pub(crate) struct Problems {
-    mistakes: Vec<(Option<At>, Mistake)>,
-    away: Vec<Error>,
-}
-
-impl Problems {
-    fn add(&mut self, at: Option<&At>, error: Error) {
-        use base::Kind::{Invalid, NotFound, TooLarge, Unsupported};
-        match error.kind() {
-            Invalid | NotFound | TooLarge | Unsupported => {
-                let mistake = Mistake::new(error.to_string());
-                let mistake = match error.hint() {
-                    Some(hint) => mistake.with_hint(hint),
-                    None => mistake,
-                };
-                self.mistakes.push((at.cloned(), mistake));
-            }
-            _ => self.away.push(error),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.mistakes.is_empty() && self.away.is_empty()
-    }
+/// What an app is opened in.
+#[derive(Clone, Copy)]
+pub(crate) struct Host<'a> {
+    pub(crate) program: &'a Arc<Program>,
+    pub(crate) filter: &'a Filter,
+    pub(crate) purpose: Purpose,
+    /// What ran before. What it has of the same settings is kept.
+    pub(crate) earlier: Option<&'a App>,
 }
 
 impl App {
-    /// Acts on a plan. What `earlier` has of the same settings is kept.
+    /// Acts on a plan: an app, and its triggers, which do not run yet.
+    ///
+    /// Nothing of what ran before is changed, so this can be given up at any time.
     ///
     /// # Errors
     /// Everything that is wrong at once; nothing of it runs then.
     pub(crate) async fn open(
-        plan: Plan<ToOpen>,
-        program: &Program,
-        filter: &Filter,
-        purpose: Purpose,
-        earlier: Option<&Self>,
-    ) -> Result<Self, Failure> {
+        mut plan: Plan<ToOpen>,
+        host: Host<'_>,
+    ) -> Result<(Self, Ready), Failure> {
         let mut problems = Problems::default();
-        let Plan { app, bindings, .. } = &plan;
-        let needed = binding::needed(app, bindings);
-        // Reports need the plan's text, so its bindings are taken out of it one by one.
-        let (openings, report) = plan_parts(plan);
-        let app = report.app.clone();
-        let mut open = Vec::new();
-        for (binding, needed) in openings.into_iter().zip(needed) {
-            if needed {
-                match binding::open(binding, &app, earlier).await {
-                    Ok(opened) => open.push(opened),
-                    Err((at, error)) => problems.add(at.as_ref(), error),
-                }
-            }
-        }
+        // Reports need the plan, so its bindings are taken out of it.
+        let mut bindings = std::mem::take(&mut plan.bindings);
+        let app = &plan.app;
+        let imports = binding::imports(app).await?;
+        bindings.retain(|binding| binding::needed(app, &imports, binding));
+        let (bindings, mut found) = futures::join!(
+            binding::open(bindings, app, host.earlier, &mut problems),
+            code::all(app, host),
+        );
         let mut guests = BTreeMap::new();
-        if problems.is_empty() {
-            for component in &app.components {
-                match component::load(component, &open, program, filter, purpose, earlier) {
-                    Ok(loaded) => drop(guests.insert(component.name.clone(), loaded)),
-                    Err(error) => {
-                        let at = component.source_at.as_ref().or(component.at.as_ref());
-                        problems.add(at, error);
-                    }
+        for component in &app.components {
+            let Some(found) = found.remove(&component.name) else { continue };
+            match found.and_then(|found| component::load(component, found, &bindings, host)) {
+                Ok(loaded) => drop(guests.insert(component.name.clone(), loaded)),
+                Err(error) => {
+                    problems.add(component.source_at.as_ref().or(component.at.as_ref()), error);
                 }
             }
         }
-        for (at, error) in binding::unmet(&app, &open, &guests) {
-            problems.add(at.as_ref(), error);
-        }
-        let routes = routes(&app, &guests, &mut problems);
-        if problems.is_empty() {
-            return Ok(Self { plan: app, bindings: open, guests, routes });
-        }
-        if problems.mistakes.is_empty() {
-            return Err(Failure::all(problems.away));
-        }
-        Err(report.report(problems.mistakes).into())
+        let mut opened =
+            Self { plan: app.clone(), bindings: bindings.open, guests, routes: Vec::new() };
+        binding::unmet(&opened, &mut problems);
+        opened.routes = routes(&opened, &mut problems);
+        let triggers = Ready::of(&opened, &mut problems);
+        if problems.is_empty() { Ok((opened, triggers)) } else { Err(problems.failure(&plan)) }
     }
 
     /// The routes, as the gateway takes them.
@@ -145,21 +118,10 @@ impl App {
     }
 }
 
-/// Takes the bindings out of a plan, and leaves what reports need.
-fn plan_parts(plan: Plan<ToOpen>) -> (Vec<Binding<ToOpen>>, Plan<ToOpen>) {
-    let mut plan = plan;
-    let bindings = std::mem::take(&mut plan.bindings);
-    (bindings, plan)
-}
-
-fn routes(
-    app: &deployment::App,
-    guests: &BTreeMap<String, Loaded>,
-    problems: &mut Problems,
-) -> Vec<Route> {
+fn routes(app: &App, problems: &mut Problems) -> Vec<Route> {
     let mut routes = Vec::new();
-    for route in app.http.iter().flat_map(|http| &http.routes) {
-        let Some(loaded) = guests.get(&route.component) else { continue };
+    for route in app.plan.http.iter().flat_map(|http| &http.routes) {
+        let Some(loaded) = app.guests.get(&route.component) else { continue };
         let Some(handler) = &loaded.handler else {
             let error = Error::invalid(format!(
                 "component `{}` answers no HTTP: it exports neither `wasi:http/incoming-handler` \
@@ -167,9 +129,7 @@ fn routes(
                 route.component
             ));
             let error = error.with_hint(exports(&loaded.guest));
-            let at =
-                app.component(&route.component).and_then(|component| component.source_at.as_ref());
-            problems.add(route.at.as_ref().or(at), error);
+            problems.add(route.at.as_ref().or(loaded.of.source_at.as_ref()), error);
             continue;
         };
         routes.push(Route {

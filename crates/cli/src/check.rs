@@ -1,6 +1,6 @@
 //! `wharf check`: everything that `serve` would find wrong, and what it would serve.
 
-use crate::app::{App, Open, Purpose, limits};
+use crate::app::{App, Host, Open, Purpose, limits};
 use crate::args::{CheckArgs, Format, Granted};
 use crate::capabilities::Opened;
 use crate::console;
@@ -8,7 +8,6 @@ use crate::exit::Failure;
 use crate::inspect::name_json;
 use crate::program::{self, Program};
 use crate::serve::{plan, warn};
-use crate::triggers::Ready;
 use base::units::{Size, show_duration};
 use engine::{Capability as _, Limits};
 use keyvalue::host::{How, KeyValue, Use};
@@ -33,8 +32,10 @@ fn open(args: &CheckArgs) -> Result<ExitCode, Failure> {
     warn(&plan);
     let program = Program::new(&args.common)?;
     program::runtime()?.block_on(async {
-        let app = App::open(plan, &program, &filter, Purpose::Serve, None).await?;
-        let triggers = Ready::of(&app)?.len();
+        let host =
+            Host { program: &program, filter: &filter, purpose: Purpose::Serve, earlier: None };
+        let (app, triggers) = App::open(plan, host).await?;
+        let triggers = triggers.len();
         let text = match args.format {
             Format::Json => format!("{:#}", json(&app, triggers)),
             Format::Text => text(&app, triggers),

@@ -23,6 +23,18 @@ impl From<Exit> for ExitCode {
     }
 }
 
+impl Exit {
+    /// Which code an error of this kind means.
+    pub(crate) fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Corrupt => Self::Data,
+            Kind::Unavailable | Kind::Timeout | Kind::Exhausted | Kind::Denied => Self::Unavailable,
+            Kind::Internal => Self::Bug,
+            _ => Self::Input,
+        }
+    }
+}
+
 /// Why a verb ended early.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -45,6 +57,12 @@ impl Failure {
         Self::new(exit.unwrap_or(Exit::Bug), texts.join("\n"))
     }
 
+    /// What was found in a deployment, and the code for it.
+    pub(crate) fn reported(report: &Report, exit: Exit) -> Self {
+        let text = report.render(console::has_color()).trim_end().to_owned();
+        Self { exit, text, mistakes: Some(report.to_json()) }
+    }
+
     /// Says what happened and gives the code.
     pub(crate) fn report(self) -> ExitCode {
         console::say(&self.text);
@@ -62,29 +80,18 @@ impl Failure {
     }
 }
 
-/// Which code an error of this kind means.
-fn exit(kind: Kind) -> Exit {
-    match kind {
-        Kind::Corrupt => Exit::Data,
-        Kind::Unavailable | Kind::Timeout | Kind::Exhausted | Kind::Denied => Exit::Unavailable,
-        Kind::Internal => Exit::Bug,
-        _ => Exit::Input,
-    }
-}
-
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let text = match error.hint() {
             Some(hint) => format!("error: {error}\n  hint: {hint}"),
             None => format!("error: {error}"),
         };
-        Self::new(exit(error.kind()), text)
+        Self::new(Exit::of(error.kind()), text)
     }
 }
 
 impl From<Report> for Failure {
     fn from(report: Report) -> Self {
-        let text = report.render(console::has_color()).trim_end().to_owned();
-        Self { exit: Exit::Input, text, mistakes: Some(report.to_json()) }
+        Self::reported(&report, Exit::Input)
     }
 }

@@ -2,6 +2,7 @@
 
 mod app;
 mod args;
+mod beside;
 mod capabilities;
 mod check;
 mod compile;

@@ -1,11 +1,10 @@
 //! What every verb of the program needs: engines, the compile cache, the log.
 
 use crate::args::{Common, LogFormat};
-use crate::capabilities;
 use crate::console;
 use crate::exit::Failure;
 use base::{Error, Result};
-use engine::{Cache, Engines, Guest, Kind, Loading, Settings, Setup, Source, Tasks};
+use engine::{Cache, Code, Engines, Kind, Settings, Source, Target, Tasks};
 use http::client::Network;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ const CONNECTIONS: usize = 4096;
 
 impl Program {
     /// Sets up what `common` says.
-    pub(crate) fn new(common: &Common) -> Result<Self, Failure> {
+    pub(crate) fn new(common: &Common) -> Result<Arc<Self>, Failure> {
         let cache = match (&common.cache, common.no_cache) {
             (_, true) => None,
             (Some(dir), _) => Some(Cache::open(dir)?),
@@ -39,15 +38,15 @@ impl Program {
         };
         let network = Arc::new(Network::new(CONNECTIONS));
         let engines = Engines::new(Settings::default());
-        Ok(Self { engines, cache, network, tasks: Tasks::new() })
+        Ok(Arc::new(Self { engines, cache, network, tasks: Tasks::new() }))
     }
 
-    /// Compiles and links a component, and says so where it takes long.
-    pub(crate) fn load(&self, setup: Setup) -> Result<Arc<Guest>> {
-        let what = format!("Compiling {} ({})", setup.name, megabytes(setup.source.bytes.len()));
-        let (engines, cache) = (&self.engines, self.cache.as_ref());
-        let loading = Loading { engines, cache, plugins: capabilities::PLUGINS };
-        console::announced(&what, || Guest::load(setup, loading))
+    /// Compiles a component, or takes it from the cache, and says so where it takes long.
+    pub(crate) fn code(&self, name: &str, source: &Source, target: Target) -> Result<Code> {
+        let what = format!("Compiling {name} ({})", megabytes(source.bytes.len()));
+        let compile = || Code::compile(source, target, &self.engines, self.cache.as_ref());
+        console::announced(&what, compile)
+            .map_err(|error| error.context(format!("component `{name}`")))
     }
 
     /// Compiles a component into the cache.

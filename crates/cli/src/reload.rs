@@ -1,12 +1,12 @@
 //! What runs, and its exchange for what a new file says: without a failed request, or not at all.
 
-use crate::app::{App, Purpose};
+use crate::app::{App, Host, Purpose};
 use crate::args::ServeArgs;
 use crate::console;
 use crate::exit::Failure;
 use crate::program::Program;
 use crate::serve::{read, warn};
-use crate::triggers::{Ready, Triggers};
+use crate::triggers::Triggers;
 use engine::Tasks;
 use gateway::Server;
 use gateway::admin::Health;
@@ -18,7 +18,7 @@ use telemetry::Filter;
 /// Everything that runs.
 pub(crate) struct Reload {
     args: ServeArgs,
-    program: Program,
+    program: Arc<Program>,
     filter: Filter,
     app: App,
     triggers: Triggers,
@@ -32,7 +32,7 @@ pub(crate) struct Reload {
 impl Reload {
     pub(crate) fn new(
         args: ServeArgs,
-        program: Program,
+        program: Arc<Program>,
         filter: Filter,
         app: App,
         triggers: Triggers,
@@ -59,7 +59,8 @@ impl Reload {
         })
     }
 
-    /// Reads the file again and exchanges what changed. A wrong file changes nothing.
+    /// Reads the file again and exchanges what changed. A wrong file changes nothing, and neither
+    /// does one whose opening is given up.
     pub(crate) async fn reload(&mut self) {
         match self.try_reload().await {
             Ok(()) => {
@@ -77,12 +78,16 @@ impl Reload {
     async fn try_reload(&mut self) -> Result<(), Failure> {
         let plan = read(&self.args)?;
         warn(&plan);
-        let app =
-            App::open(plan, &self.program, &self.filter, Purpose::Serve, Some(&self.app)).await?;
+        let host = Host {
+            program: &self.program,
+            filter: &self.filter,
+            purpose: Purpose::Serve,
+            earlier: Some(&self.app),
+        };
+        let (app, ready) = App::open(plan, host).await?;
         if !same_server(&self.app.plan, &app.plan) {
             console::say("Addresses, TLS and limits of listeners change only with a restart");
         }
-        let ready = Ready::of(&app)?;
         if let Some(server) = &self.server {
             server.reroute(app.routes());
         }

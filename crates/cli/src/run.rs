@@ -1,6 +1,6 @@
 //! `wharf run`: one command, or one exported function, to its end.
 
-use crate::app::{App, Purpose};
+use crate::app::{App, Host, Purpose};
 use crate::args::{Deployment, RunArgs};
 use crate::console;
 use crate::exit::{Exit, Failure};
@@ -25,8 +25,10 @@ const LEFT: Duration = Duration::from_secs(5);
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let deployment = Deployment { path: args.file.clone(), bindings: None };
     let mut plan = plan(&deployment, &[], &args.granted)?;
-    // Nobody is served.
+    // Nobody is served, and nothing but this calls it.
     plan.app.http = None;
+    plan.app.timers.clear();
+    plan.app.watches.clear();
     for component in &mut plan.app.components {
         component.args = args.args.iter().map(deployment::Text::plain).collect();
         component.limits.memory.get_or_insert(MEMORY);
@@ -34,7 +36,9 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (filter, _telemetry) = program::start_log(&args.common, &plan.app.log)?;
     let program = Program::new(&args.common)?;
     program::runtime()?.block_on(async {
-        let app = App::open(plan, &program, &filter, Purpose::Run, None).await?;
+        let host =
+            Host { program: &program, filter: &filter, purpose: Purpose::Run, earlier: None };
+        let (app, _) = App::open(plan, host).await?;
         let Some(loaded) = app.guests.values().next() else {
             return Err(Failure::new(Exit::Bug, "error: nothing was loaded"));
         };

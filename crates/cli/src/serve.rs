@@ -1,13 +1,13 @@
 //! `wharf serve`: triggers until a signal comes.
 
-use crate::app::{App, Purpose};
+use crate::app::{App, Host, Purpose};
 use crate::args::{Deployment, Granted, ServeArgs};
 use crate::capabilities::{BINDINGS, ToOpen};
 use crate::console;
 use crate::exit::{Exit, Failure};
 use crate::program::{self, Program};
 use crate::reload::Reload;
-use crate::triggers::{Ready, Triggers};
+use crate::triggers::Triggers;
 use base::Error;
 use base::egress::Egress;
 use connect::tls::{ALPN_HTTP, ServerIdentity};
@@ -34,21 +34,32 @@ pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
     let (filter, _telemetry) = program::start_log(&args.common, &plan.app.log)?;
     warn(&plan);
     let program = Program::new(&args.common)?;
-    program::runtime()?.block_on(run(args, plan, filter, program))
+    let runtime = program::runtime()?;
+    let ended = runtime.block_on(run(args, plan, filter, program));
+    // What is read or looked up on other threads has nothing to finish, and may take long.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run(
     args: ServeArgs,
     plan: Plan<ToOpen>,
     filter: Filter,
-    program: Program,
+    program: Arc<Program>,
 ) -> Result<ExitCode, Failure> {
     // Before anything is opened, so that a signal during the start is not lost.
     let mut signals = Signals::new()?;
     let (tasks, stop) = (Tasks::new(), Stop::new());
     // The addresses come first: nothing is compiled for a port that another program has.
     let bound = bind(&plan.app, &tasks, &stop)?;
-    let app = App::open(plan, &program, &filter, Purpose::Serve, None).await?;
+    let host = Host { program: &program, filter: &filter, purpose: Purpose::Serve, earlier: None };
+    let (app, ready) = tokio::select! {
+        opened = App::open(plan, host) => opened?,
+        () = signals.stop() => {
+            console::say("Stopped before anything was served");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let grace = app.plan.http.as_ref().and_then(|http| http.shutdown_grace).unwrap_or(GRACE);
     let server = match bound.http.is_empty() {
         true => None,
@@ -57,7 +68,7 @@ async fn run(
     announce(server.as_ref());
     let mut triggers = Triggers::default();
     // Nothing ran before, so nothing is left over.
-    drop(triggers.exchange(Ready::of(&app)?));
+    drop(triggers.exchange(ready));
     let reload = Reload::new(args, program, filter, app, triggers, server);
     if let Some(admin) = bound.admin {
         let health = reload.health();
@@ -66,10 +77,7 @@ async fn run(
     let mut reload = reload;
     // What was compiled and read to get here is done with.
     engine::trim();
-    while let Asked::Reload = signals.next().await {
-        reload.reload().await;
-        engine::trim();
-    }
+    until_stopped(&mut signals, &mut reload).await;
     console::say("Stopping: running requests are finished; a second signal ends at once");
     stop.now();
     tokio::select! {
@@ -83,6 +91,19 @@ async fn run(
     // The admin address and the watching of certificates have nothing to finish.
     tasks.drain(Duration::from_secs(1)).await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reloads as often as it is asked to, until it is asked to stop, also in the middle of that.
+async fn until_stopped(signals: &mut Signals, reload: &mut Reload) {
+    while let Asked::Reload = signals.next().await {
+        tokio::select! {
+            () = reload.reload() => engine::trim(),
+            () = signals.stop() => {
+                console::say("Not reloaded: asked to stop meanwhile");
+                return;
+            }
+        }
+    }
 }
 
 /// Reads what is to be served.
@@ -232,7 +253,11 @@ impl Signals {
         }
     }
 
+    /// Waits until it is asked to stop. What else it is asked is kept for [`Self::next`].
     async fn stop(&mut self) {
-        while let Asked::Reload = self.next().await {}
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

@@ -4,7 +4,7 @@ mod command;
 mod running;
 mod timer;
 
-use crate::app::App;
+use crate::app::{App, Problems};
 use base::Error;
 use deployment::Keys;
 use keyvalue::WatchOptions;
@@ -46,26 +46,23 @@ impl PartialEq for Watched {
 }
 
 impl Ready {
-    /// The timers and watches of an app.
-    ///
-    /// # Errors
-    /// `Invalid` when a component does not export what its trigger calls.
-    pub(crate) fn of(app: &App) -> Result<Self, Error> {
+    /// The timers and watches of an app. Those whose component does not export what they call are
+    /// added to the problems; of a component that could not be loaded nothing can be said.
+    pub(crate) fn of(app: &App, problems: &mut Problems) -> Self {
         let (mut timers, mut watches) = (Vec::new(), Vec::new());
         for timer in &app.plan.timers {
-            let Some(loaded) = app.guests.get(&timer.component) else { continue };
-            let command = Command::new(Arc::clone(&loaded.guest))?.ok_or_else(|| {
-                Error::invalid(format!(
-                    "the timer's component `{}` exports no `wasi:cli/run`",
-                    timer.component
-                ))
-            })?;
-            timers.push((Clock::new(timer)?, command));
+            match timed(app, timer) {
+                Ok(ready) => timers.extend(ready),
+                Err(error) => problems.add(Some(&timer.at), error),
+            }
         }
         for watch in &app.plan.watches {
-            watches.extend(watched(app, watch)?);
+            match watched(app, watch) {
+                Ok(ready) => watches.extend(ready),
+                Err(error) => problems.add(Some(&watch.at), error),
+            }
         }
-        Ok(Self { timers, watches })
+        Self { timers, watches }
     }
 
     /// How many there are.
@@ -74,11 +71,19 @@ impl Ready {
     }
 }
 
+fn timed(app: &App, timer: &deployment::Timer) -> Result<Option<(Clock, Command)>, Error> {
+    let Some(loaded) = app.guests.get(&timer.component) else { return Ok(None) };
+    let command = Command::new(Arc::clone(&loaded.guest))?.ok_or_else(|| {
+        Error::invalid(format!(
+            "the timer's component `{}` exports no `wasi:cli/run`",
+            timer.component
+        ))
+    })?;
+    Ok(Some((Clock::new(timer)?, command)))
+}
+
 fn watched(app: &App, watch: &deployment::Watch) -> Result<Option<(Watched, Watcher)>, Error> {
-    let (Some(loaded), Some(store)) = (app.guests.get(&watch.component), app.store(&watch.binding))
-    else {
-        return Ok(None);
-    };
+    let Some(loaded) = app.guests.get(&watch.component) else { return Ok(None) };
     let component = watch.component.clone();
     let watcher = Watcher::new(Arc::clone(&loaded.guest))
         .map_err(|error| Error::invalid(format!("component `{component}`: {error:#}")))?
@@ -87,6 +92,8 @@ fn watched(app: &App, watch: &deployment::Watch) -> Result<Option<(Watched, Watc
                 "the watch's component `{component}` exports no `wasi:keyvalue/watcher`"
             ))
         })?;
+    // A store that could not be opened was reported.
+    let Some(store) = app.store(&watch.binding) else { return Ok(None) };
     let (binding, keys, store) = (watch.binding.clone(), watch.keys.clone(), Arc::clone(store));
     Ok(Some((Watched { component, binding, keys, store }, watcher)))
 }

@@ -26,11 +26,14 @@ pub struct Plan<O> {
 }
 
 impl<O> Plan<O> {
-    /// A report of mistakes that only showed when the plan was acted on, each under its line: a
-    /// backend that is away, a component whose imports nobody serves.
-    pub fn report(&self, mistakes: impl IntoIterator<Item = (Option<At>, Mistake)>) -> Report {
-        let finding = |(at, mistake)| Finding::new(Severity::Mistake, at, mistake);
-        Report::new(Arc::clone(&self.sources), mistakes.into_iter().map(finding).collect())
+    /// A report of what only showed when the plan was acted on, each under its line: a component
+    /// whose imports nobody serves, a backend that is away.
+    pub fn report(
+        &self,
+        found: impl IntoIterator<Item = (Severity, Option<At>, Mistake)>,
+    ) -> Report {
+        let finding = |(severity, at, mistake)| Finding::new(severity, at, mistake);
+        Report::new(Arc::clone(&self.sources), found.into_iter().map(finding).collect())
     }
 
     /// The binding of that name.

@@ -20,6 +20,9 @@ pub struct Report {
 pub enum Severity {
     /// Nothing is started.
     Mistake,
+    /// What it names cannot be had now: a backend that is away, a file that is damaged. Nothing is
+    /// started.
+    Failure,
     /// It works, but probably not as meant.
     Warning,
 }
@@ -119,7 +122,7 @@ impl Report {
 
     fn render_one(&self, renderer: &Renderer, finding: &Finding) -> String {
         let level = match finding.severity {
-            Severity::Mistake => Level::ERROR,
+            Severity::Mistake | Severity::Failure => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
         // A message may quote a name from the file, and a name may hold anything.
@@ -156,7 +159,11 @@ impl Report {
                 more => Some(format!("{more} {one}s")),
             }
         };
-        let counts = [count(Severity::Mistake, "mistake"), count(Severity::Warning, "warning")];
+        let counts = [
+            count(Severity::Mistake, "mistake"),
+            count(Severity::Failure, "failure"),
+            count(Severity::Warning, "warning"),
+        ];
         counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
@@ -166,6 +173,7 @@ impl Severity {
     pub fn word(self) -> &'static str {
         match self {
             Self::Mistake => "mistake",
+            Self::Failure => "failure",
             Self::Warning => "warning",
         }
     }

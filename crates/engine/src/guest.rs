@@ -1,13 +1,13 @@
 //! One component, loaded and linked, with its limits and what it was granted.
 
 use crate::background::Heat;
-use crate::cache::{self, Cache};
 use crate::capability::{Grants, Plugin, served};
 use crate::ctx::Ctx;
 use crate::imports::{Imports, Unserved};
 use crate::wasi::{self, Wasi};
 use crate::{
-    Calls, Deadline, Ended, Engine, Engines, Kind, Limits, Reached, Source, WasiSetup, Wasm,
+    Cache, Calls, Code, Deadline, Ended, Engine, Engines, Limits, Reached, Source, Target,
+    WasiSetup,
 };
 use base::{Error, Result};
 use std::sync::Arc;
@@ -73,47 +73,45 @@ impl Guest {
     /// Compiles and links a component.
     ///
     /// # Errors
-    /// `Invalid` when it is no component, does not compile, or imports what is not served (every
-    /// such import is named); `Unavailable` when the engine cannot be set up.
+    /// Those of [`Code::compile`] and [`Guest::link`].
     pub fn load(setup: Setup, loading: Loading<'_>) -> Result<Arc<Self>> {
-        let context = |error: Error| error.context(format!("component `{}`", setup.name));
-        if !matches!(setup.source.wasm, Wasm::Component { .. }) {
-            let what = setup.source.wasm.describe();
-            return Err(context(Error::invalid(format!(
-                "`{}` is {what}",
-                setup.source.path.display()
-            ))));
-        }
-        let kind = Kind::of(setup.source.wasm, setup.winch);
-        let engine = loading.engines.pick(kind, setup.limits.stack).map_err(context)?;
-        let component = match loading.cache {
-            Some(cache) => cache.load(&engine, &setup.source),
-            None => cache::load_uncached(&engine, &setup.source),
-        }
-        .map_err(context)?;
+        let target = Target { winch: setup.winch, stack: setup.limits.stack };
+        let code = Code::compile(&setup.source, target, loading.engines, loading.cache)
+            .map_err(|error| error.context(format!("component `{}`", setup.name)))?;
+        Self::link(setup, code, loading.plugins)
+    }
+
+    /// Links a component that was compiled already with what it was granted. `code` is that of
+    /// the setup's source.
+    ///
+    /// # Errors
+    /// `Invalid` when it imports what is not served; every such import is named.
+    pub fn link(setup: Setup, code: Code, plugins: &[Plugin]) -> Result<Arc<Self>> {
+        let Setup { name, limits, grants, wasi, .. } = setup;
+        let context = |error: Error| error.context(format!("component `{name}`"));
+        let (engine, component) = code.parts();
         let imports = Imports::of(&component);
-        let granted = || loading.plugins.iter().filter(|plugin| (plugin.is_granted)(&setup.grants));
+        let granted = || plugins.iter().filter(|plugin| (plugin.is_granted)(&grants));
         refuse(&imports.unserved(&served(granted()))).map_err(context)?;
-        let labels = granted().flat_map(|plugin| labels(plugin, &setup.grants, &imports));
+        let labels = granted().flat_map(|plugin| labels(plugin, &grants, &imports));
         refuse_labels(&labels.collect::<Vec<_>>()).map_err(context)?;
         let refused =
             |error: wasmtime::Error| context(Error::invalid(format!("linking: {error:#}")));
         let mut linker = Linker::new(engine.wasmtime());
-        wasi::link(&mut linker, kind).map_err(refused)?;
+        wasi::link(&mut linker, engine.kind()).map_err(refused)?;
         for plugin in granted() {
             (plugin.link)(&mut linker, &imports).map_err(refused)?;
         }
         let pre = linker.instantiate_pre(&component).map_err(refused)?;
-        setup.wasi.check().map_err(context)?;
-        let limits = setup.limits;
+        wasi.check().map_err(context)?;
         Ok(Arc::new(Self {
-            calls: Calls::new(Arc::clone(&setup.name), limits.hostcall_timeout, limits.hostcalls),
+            calls: Calls::new(Arc::clone(&name), limits.hostcall_timeout, limits.hostcalls),
             permits: Arc::new(Semaphore::new(limits.concurrency.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
-            name: setup.name,
+            name,
             limits,
-            grants: setup.grants,
-            wasi: Arc::new(setup.wasi),
+            grants,
+            wasi: Arc::new(wasi),
             engine,
             component,
             imports,

@@ -1,38 +1,83 @@
 //! Which bindings are opened, and whether their backends do what the file requires.
 
-use super::{App, Loaded, Open};
+use super::problems::Problems;
+use super::{App, Open};
+use crate::beside::beside;
 use crate::capabilities::{self, Opened, ToOpen};
 use base::offer::{Gap, Watch};
 use base::{Error, Place, Result};
-use deployment::{At, Binding, Component};
-use engine::{Capability as _, Source};
+use deployment::{At, Binding};
+use engine::{Capability as _, Name, Source};
 use keyvalue::Levels;
 use keyvalue::host::{How, KeyValue};
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+/// The bindings of an app.
+#[derive(Default)]
+pub(super) struct Bindings {
+    /// Those that are open.
+    pub(super) open: Vec<Open>,
+    /// Capability and name of those that could not be opened, which was reported.
+    absent: Vec<(&'static str, String)>,
+}
+
+impl Bindings {
+    /// The names of a capability's bindings that could not be opened.
+    pub(super) fn absent(&self, capability: &str) -> impl Iterator<Item = &String> {
+        let of = move |(other, _): &&(&'static str, String)| *other == capability;
+        self.absent.iter().filter(of).map(|(_, name)| name)
+    }
+}
+
+/// What each component imports, by the surface of its file.
+pub(super) async fn imports(app: &deployment::App) -> Result<Vec<Vec<Name>>> {
+    let files: Vec<_> = app.components.iter().map(|component| component.source.clone()).collect();
+    // A file that cannot be read has no imports, and is reported when it is loaded.
+    let outline = |file: PathBuf| {
+        Source::read(&file).map(|source| source.outline().imports).unwrap_or_default()
+    };
+    beside(move || Ok(files.into_iter().map(outline).collect())).await
+}
 
 /// Which bindings are opened: every one that the file names, and of the implicit ones those that
 /// some component imports the interfaces of. What nobody asked for makes no file and takes no lock.
-pub(super) fn needed(app: &deployment::App, bindings: &[Binding<ToOpen>]) -> Vec<bool> {
-    // A file that cannot be read has no imports, and is reported when it is loaded.
-    let outline = |component: &Component| {
-        Source::read(&component.source).map(|source| source.outline().imports).unwrap_or_default()
-    };
-    let imports: Vec<_> = app.components.iter().map(|one| (one, outline(one))).collect();
-    let asked = |binding: &Binding<ToOpen>| {
-        imports.iter().any(|(component, imports)| {
-            component.granted(binding.capability).contains(&binding.name)
-                && imports.iter().any(|import| capabilities::is_of(binding.capability, import.id()))
-        })
-    };
-    let watched =
-        |binding: &Binding<ToOpen>| app.watches.iter().any(|watch| watch.binding == binding.name);
-    let needed = |binding| asked(binding) || watched(binding);
-    bindings.iter().map(|binding| binding.at.is_some() || needed(binding)).collect()
+pub(super) fn needed(
+    app: &deployment::App,
+    imports: &[Vec<Name>],
+    binding: &Binding<ToOpen>,
+) -> bool {
+    let asked = app.components.iter().zip(imports).any(|(component, imports)| {
+        component.granted(binding.capability).contains(&binding.name)
+            && imports.iter().any(|import| capabilities::is_of(binding.capability, import.id()))
+    });
+    let watched = || app.watches.iter().any(|watch| watch.binding == binding.name);
+    binding.at.is_some() || asked || watched()
+}
+
+/// Opens bindings, and adds those that cannot be opened to the problems.
+pub(super) async fn open(
+    bindings: Vec<Binding<ToOpen>>,
+    app: &deployment::App,
+    earlier: Option<&App>,
+    problems: &mut Problems,
+) -> Bindings {
+    let mut all = Bindings::default();
+    for binding in bindings {
+        let (capability, name) = (binding.capability, binding.name.clone());
+        match open_one(binding, app, earlier).await {
+            Ok(opened) => all.open.push(opened),
+            Err((at, error)) => {
+                problems.add(at.as_ref(), error);
+                all.absent.push((capability, name));
+            }
+        }
+    }
+    all
 }
 
 /// Opens a binding, or takes what an earlier file opened with the same settings.
-pub(super) async fn open(
+async fn open_one(
     binding: Binding<ToOpen>,
     app: &deployment::App,
     earlier: Option<&App>,
@@ -95,20 +140,15 @@ fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
 
 /// What a component's functions and the watches ask of the stores that they use, against what
 /// those offer.
-pub(super) fn unmet(
-    app: &deployment::App,
-    open: &[Open],
-    guests: &BTreeMap<String, Loaded>,
-) -> Vec<(Option<At>, Error)> {
-    let mut unmet = Vec::new();
+pub(super) fn unmet(app: &App, problems: &mut Problems) {
     let stores = || {
-        open.iter().filter_map(|open| match &open.opened {
+        app.bindings.iter().filter_map(|open| match &open.opened {
             Opened::KeyValue(store) => Some((&open.of, store)),
             Opened::Cache(_) | Opened::Config(_) => None,
         })
     };
-    for component in &app.components {
-        let Some(loaded) = guests.get(&component.name) else { continue };
+    for component in &app.plan.components {
+        let Some(loaded) = app.guests.get(&component.name) else { continue };
         let granted = component.granted(KeyValue::NAME);
         for (of, store) in stores().filter(|(of, _)| granted.contains(&of.name)) {
             for used in keyvalue::host::uses(loaded.guest.imports(), store.offer()) {
@@ -121,12 +161,12 @@ pub(super) fn unmet(
                     store.offer().backend
                 );
                 let error = lacks(&who, &[gap], &keyvalue::host::needs(&used.function));
-                unmet.push((component.source_at.clone().or(component.at.clone()), error));
+                problems.add(component.source_at.as_ref().or(component.at.as_ref()), error);
             }
         }
     }
     let needs = Levels { watch: Watch::BestEffort, ..Levels::LOWEST };
-    for watch in &app.watches {
+    for watch in &app.plan.watches {
         let store = stores().find(|(of, _)| of.name == watch.binding);
         let Some((of, store)) = store else { continue };
         let gaps = store.offer().levels.gaps(&needs);
@@ -137,10 +177,9 @@ pub(super) fn unmet(
                 of.name,
                 store.offer().backend
             );
-            unmet.push((Some(watch.at.clone()), lacks(&who, &gaps, &needs)));
+            problems.add(Some(&watch.at), lacks(&who, &gaps, &needs));
         }
     }
-    unmet
 }
 
 fn lacks(who: &str, gaps: &[Gap], needs: &Levels) -> Error {

@@ -1,13 +1,17 @@
 //! From a component's section to a loaded guest with its grants and limits.
 
-use super::{App, Loaded, Open, Purpose};
-use crate::capabilities::Opened;
+use super::binding::Bindings;
+use super::code::Found;
+use super::{Host, Loaded, Open, Purpose};
+use crate::capabilities::{Opened, PLUGINS};
 use crate::program::Program;
 use base::egress::Egress;
 use base::{Bound, Error, Result};
 use config::host::Config;
 use deployment::Component;
-use engine::{Grants, Limits, Output, Serving, Setup, Source, WasiSetup, Wasm};
+use engine::{
+    Capability as _, Grants, Guest, Limits, Output, Serving, Setup, Source, WasiSetup, Wasm,
+};
 use http::client::{self, Client, Network};
 use http::hooks::Hooks;
 use http::host::Http;
@@ -19,43 +23,35 @@ use std::sync::Arc;
 use telemetry::host::Logging;
 use telemetry::{Filter, GuestOutput, Logger, Stream};
 
-/// Loads a component, or takes what an earlier file loaded from the same section and bytes.
+/// Makes a guest of a component's code, or takes what an earlier file made of the same section,
+/// bytes and bindings.
 pub(super) fn load(
     component: &Component,
-    open: &[Open],
-    program: &Program,
-    filter: &Filter,
-    purpose: Purpose,
-    earlier: Option<&App>,
+    found: Found,
+    bindings: &Bindings,
+    host: Host<'_>,
 ) -> Result<Loaded> {
-    let source = Source::read(&component.source)?;
-    let used: Vec<_> = open.iter().map(|open| Arc::clone(&open.of)).collect();
-    if let Some(same) = earlier.and_then(|earlier| earlier.guests.get(&component.name))
+    let Found { bytes, source, code } = found;
+    let used: Vec<_> = bindings.open.iter().map(|open| Arc::clone(&open.of)).collect();
+    if let Some(same) = host.earlier.and_then(|earlier| earlier.guests.get(&component.name))
         && same.of == *component
-        && same.bytes == source.bytes
+        && same.bytes == bytes
         && same.bindings.len() == used.len()
         && same.bindings.iter().zip(&used).all(|(one, other)| Arc::ptr_eq(one, other))
     {
         return Ok(same.clone());
     }
-    let bytes = Arc::clone(&source.bytes);
-    let source = match (source.wasm, purpose) {
-        (Wasm::Preview1, Purpose::Run) => source.adapt()?,
-        _ => source,
-    };
-    reject(&source)?;
     let limits = limits(component);
-    let logger = logger(&component.name, &limits, filter);
+    let logger = logger(&component.name, &limits, host.filter);
     let setup = Setup {
         name: component.name.as_str().into(),
-        grants: grants(component, open, &logger, &limits, program),
-        wasi: wasi(component, &logger, purpose),
+        grants: grants(component, bindings, &logger, &limits, host.program),
+        wasi: wasi(component, &logger, host.purpose),
         winch: component.engine == deployment::Engine::Winch,
         limits,
         source,
     };
-
-    let guest = program.load(setup)?;
+    let guest = Guest::link(setup, code, PLUGINS)?;
     let deployment::Reuse { requests, concurrent } = component.reuse;
     let handler =
         Handler::new(Arc::clone(&guest), Reuse { requests, concurrent }).map_err(|error| {
@@ -94,13 +90,13 @@ fn logger(name: &str, limits: &Limits, filter: &Filter) -> Logger {
 
 fn grants(
     component: &Component,
-    open: &[Open],
+    bindings: &Bindings,
     logger: &Logger,
     limits: &Limits,
     program: &Program,
 ) -> Grants {
     let (mut stores, mut caches, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
-    for Open { of, opened } in open {
+    for Open { of, opened } in &bindings.open {
         match opened {
             Opened::KeyValue(store) => stores.push((of.name.clone(), Arc::clone(store))),
             Opened::Cache(cache) => caches.push((of.name.clone(), Arc::clone(cache))),
@@ -108,13 +104,15 @@ fn grants(
         }
     }
     let mut grants = Grants::default();
-    let granted = component.granted(<KeyValue as engine::Capability>::NAME);
-    grants.grant::<KeyValue>(Arc::new(bound(stores, granted)));
-    let granted = component.granted(<Caches as engine::Capability>::NAME);
+    let granted = component.granted(KeyValue::NAME);
+    let absent = bindings.absent(KeyValue::NAME);
+    grants.grant::<KeyValue>(Arc::new(bound(stores, absent, granted)));
+    let granted = component.granted(Caches::NAME);
+    let absent = bindings.absent(Caches::NAME);
     // Where it names none, it uses the first of those that it may.
-    let (caches, first) = (bound(caches, granted), granted.first().cloned());
+    let (caches, first) = (bound(caches, absent, granted), granted.first().cloned());
     grants.grant::<Caches>(Arc::new(Granted::new(caches, first, program.tasks().clone())));
-    let from = component.granted(<Config as engine::Capability>::NAME).iter();
+    let from = component.granted(Config::NAME).iter();
     let from = from.filter_map(|name| Some(Arc::clone(sources.get(name.as_str())?))).collect();
     let inline = component.config.iter().map(|(key, text)| (key.clone(), text.reveal().to_owned()));
     grants.grant::<Config>(Arc::new(config::Layers::new(inline.collect(), from)));
@@ -125,10 +123,17 @@ fn grants(
 }
 
 /// What a component sees of all that is bound: what was granted, and the names of the rest.
-fn bound<C: ?Sized>(all: Vec<(String, Arc<C>)>, granted: &[String]) -> Bound<C> {
-    let (granted, others): (Vec<_>, Vec<_>) =
+fn bound<'a, C: ?Sized>(
+    all: Vec<(String, Arc<C>)>,
+    absent: impl Iterator<Item = &'a String>,
+    granted: &[String],
+) -> Bound<C> {
+    let (open, others): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|(name, _)| granted.contains(name));
-    Bound::new(granted, others.into_iter().map(|(name, _)| name))
+    let (absent, denied): (Vec<_>, Vec<_>) =
+        absent.cloned().partition(|name| granted.contains(name));
+    let others = others.into_iter().map(|(name, _)| name).chain(denied);
+    Bound::new(open, others).with_absent(absent)
 }
 
 fn wasi(component: &Component, logger: &Logger, purpose: Purpose) -> WasiSetup {

@@ -64,6 +64,22 @@ fn health_tells_that_the_new_file_is_wrong() {
 }
 
 #[test]
+fn health_and_requests_are_answered_while_a_new_file_is_compiled() {
+    let admin = free();
+    let file = file(admin, "");
+    let wharf = Folder::with(&file).serve(&["--no-cache"]);
+    wharf.folder.deploy(&file.replace("hello-p2", "hello-python"));
+    wharf.program.signal(Signal::SIGHUP);
+    wharf.program.wait_for("Compiling web (");
+    let answer = Connection::http1(admin).unwrap().send(get(HEALTH)).unwrap();
+    assert!(answer.text().contains("\"file\":\"current\""), "{}", answer.text());
+    assert_eq!(wharf.text("/"), "Hello, world");
+    let lines = wharf.program.errors();
+    assert!(!lines.iter().any(|line| line.starts_with("Reloaded")), "{lines:?}");
+    wharf.program.wait_for("Reloaded");
+}
+
+#[test]
 fn an_admin_address_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = taken.local_addr().unwrap();

@@ -133,6 +133,51 @@ default = "embeded:"
 }
 
 #[test]
+fn everything_that_shows_only_later_is_reported_at_once() {
+    let folder = Folder::with(
+        r#"name = "mistaken"
+
+[component.web]
+source = "hello-p2.wasm"
+
+[component.rockets]
+source = "imports-unknown.wasm"
+
+[[http.route]]
+component = "web"
+
+[[http.route]]
+path = "/rockets"
+component = "rockets"
+
+[[timer]]
+component = "web"
+every = "1s"
+
+[[watch]]
+component = "web"
+
+[keyvalue]
+default = "redis://127.0.0.1:1"
+"#,
+    );
+    for verb in ["serve", "check"] {
+        let ended = folder.run(&[verb]);
+        assert_eq!(ended.code, Some(64), "{}", ended.errors);
+        for (place, words) in [
+            ("wharf.toml:7:10", "`acme:rockets/launch@1.2.3`"),
+            ("wharf.toml:16:1", "exports no `wasi:cli/run`"),
+            ("wharf.toml:20:1", "exports no `wasi:keyvalue/watcher`"),
+            ("wharf.toml:24:11", "keyvalue binding `default` (redis)"),
+        ] {
+            assert!(ended.errors.contains(place), "{place}: {}", ended.errors);
+            assert!(ended.errors.contains(words), "{words}: {}", ended.errors);
+        }
+        assert!(ended.errors.trim_end().ends_with("3 mistakes, 1 failure"), "{}", ended.errors);
+    }
+}
+
+#[test]
 fn a_name_that_is_bound_twice_is_a_mistake() {
     let file = "name = \"twice\"\n[keyvalue]\na = \"memory:\"\na = \"embedded:\"\n";
     let ended = Folder::with(file).run(&["serve"]);
@@ -172,7 +217,7 @@ fn a_data_directory_belongs_to_one_process() {
     assert_eq!(second.code, Some(69), "{}", second.errors);
     assert!(second.errors.contains(".wharf/keyvalue/kv-draft2/default.redb"), "{}", second.errors);
     assert!(second.errors.contains("locked by another process"), "{}", second.errors);
-    assert!(second.errors.contains("hint: "), "{}", second.errors);
+    assert!(second.errors.contains("help: "), "{}", second.errors);
     assert_eq!(first.text("/get?k=a"), "1");
 }
 

@@ -250,6 +250,15 @@ fn a_label_whose_binding_was_not_granted_is_denied_with_how_to_grant_it() {
 }
 
 #[test]
+fn a_label_whose_binding_is_away_is_no_mistake_of_the_component() {
+    let bound = BOUND.replacen("memory:", "redis://127.0.0.1:1", 1);
+    let ended = labelled(&[], ALL, &bound).run(&["check"]);
+    assert_eq!(ended.code, Some(69), "{}", ended.errors);
+    assert!(ended.errors.contains("wharf.toml:6:12"), "{}", ended.errors);
+    assert!(ended.errors.trim_end().ends_with("1 failure"), "{}", ended.errors);
+}
+
+#[test]
 fn labels_of_what_is_not_served_under_labels_are_unserved() {
     let implements = "(implements \"wasi:random/random@0.2.0\")";
     let import = format!("(import \"more\" {implements} (instance (export \"a\" (func))))");

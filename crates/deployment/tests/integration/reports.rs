@@ -3,6 +3,7 @@
 use crate::{read_path, read_text};
 use proptest::prelude::*;
 use std::path::Path;
+use wharf_deployment::Severity;
 
 #[test]
 fn a_program_reads_file_line_and_column() {
@@ -41,12 +42,21 @@ fn a_folder_without_a_file_and_a_file_that_is_none_say_so() {
 }
 
 #[test]
-fn a_mistake_that_shows_later_stands_under_its_line() {
+fn what_shows_later_stands_under_its_line_and_away_is_no_mistake() {
     let plan = read_text("name = 'a'\n[keyvalue]\nx = 'redis://u:p@h'\n").unwrap();
     let at = plan.binding("keyvalue", "x").unwrap().at.clone();
-    let report = plan.report([(at, base::Mistake::new("nobody answers"))]);
+    let found = |severity, message: &str| (severity, at.clone(), base::Mistake::new(message));
+    let report = plan.report([
+        found(Severity::Failure, "nobody answers"),
+        found(Severity::Mistake, "it lacks a watch"),
+    ]);
     let text = report.to_string();
-    assert!(text.contains("nobody answers") && text.contains("wharf.toml:3:5"), "{text}");
+    for words in ["nobody answers", "it lacks a watch"] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert_eq!(text.matches("wharf.toml:3:5").count(), 2, "{text}");
+    assert!(text.ends_with("1 mistake, 1 failure"), "{text}");
+    assert_eq!(report.to_json()[0]["severity"], "failure");
 }
 
 /// Text that looks like a deployment file often enough to get far.

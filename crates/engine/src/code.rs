@@ -1,0 +1,59 @@
+//! A component's compiled code, before anything is granted to it.
+
+use crate::cache::{self, Cache};
+use crate::{Engine, Engines, Guest, Kind, Source, Wasm};
+use base::{Error, Result};
+use wasmtime::component::Component;
+
+/// A compiled component and the engine that it was compiled for. Cheap to clone.
+///
+/// It holds nothing of what the component may reach, so that it can be made on a thread that
+/// nobody waits for in the end.
+#[derive(Clone)]
+pub struct Code {
+    engine: Engine,
+    component: Component,
+}
+
+/// For what engine a component is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Whether by Winch.
+    pub winch: bool,
+    /// Bytes of stack.
+    pub stack: usize,
+}
+
+impl Code {
+    /// Compiles a component, or takes what `cache` has of it.
+    ///
+    /// # Errors
+    /// `Invalid` when it is no component or does not compile; `Unavailable` when the engine cannot
+    /// be set up.
+    pub fn compile(
+        source: &Source,
+        target: Target,
+        engines: &Engines,
+        cache: Option<&Cache>,
+    ) -> Result<Self> {
+        if !matches!(source.wasm, Wasm::Component { .. }) {
+            let what = source.wasm.describe();
+            return Err(Error::invalid(format!("`{}` is {what}", source.path.display())));
+        }
+        let engine = engines.pick(Kind::of(source.wasm, target.winch), target.stack)?;
+        let component = match cache {
+            Some(cache) => cache.load(&engine, source),
+            None => cache::load_uncached(&engine, source),
+        }?;
+        Ok(Self { engine, component })
+    }
+
+    /// The code that a guest runs.
+    pub fn of(guest: &Guest) -> Self {
+        Self { engine: guest.engine().clone(), component: guest.component().clone() }
+    }
+
+    pub(crate) fn parts(self) -> (Engine, Component) {
+        (self.engine, self.component)
+    }
+}
