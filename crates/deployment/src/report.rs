@@ -130,7 +130,9 @@ impl Report {
             Group::with_title(level.primary_title(normalize_untrusted_str(&finding.message)));
         if let Some((at, source)) = self.find(finding.at.as_ref()) {
             let primary = AnnotationKind::Primary.span(source.clip(&at.span));
-            let mut snippet = Snippet::source(&source.text).path(&source.path).annotation(primary);
+            // The line of a backend that is away may hold its password.
+            let mut snippet =
+                Snippet::source(source.shown()).path(&source.path).annotation(primary);
             if let Some((other, label)) = &finding.also
                 && other.file == at.file
             {

@@ -56,6 +56,7 @@ fn what_shows_later_stands_under_its_line_and_away_is_no_mistake() {
     }
     assert_eq!(text.matches("wharf.toml:3:5").count(), 2, "{text}");
     assert!(text.ends_with("1 mistake, 1 failure"), "{text}");
+    assert!(text.contains("redis://u:*@h"), "{text}");
     assert_eq!(report.to_json()[0]["severity"], "failure");
 }
 
