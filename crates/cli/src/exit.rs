@@ -85,6 +85,7 @@ impl From<Error> for Failure {
 impl From<Report> for Failure {
     fn from(report: Report) -> Self {
         let text = report.render(console::has_color()).trim_end().to_owned();
-        Self { exit: Exit::Input, text, mistakes: Some(report.to_json()) }
+        let exit = if report.is_refused() { Exit::Unavailable } else { Exit::Input };
+        Self { exit, text, mistakes: Some(report.to_json()) }
     }
 }

@@ -3,7 +3,7 @@
 use crate::source::{At, Source};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
-use base::Mistake;
+use base::{Error, Kind, Mistake};
 use serde_json::{Value, json};
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub struct Report {
 pub enum Severity {
     /// Nothing is started.
     Mistake,
+    /// What the file says may be right, but this user may not read it. Nothing is started.
+    Refusal,
     /// It works, but probably not as meant.
     Warning,
 }
@@ -54,6 +56,25 @@ impl Finding {
     }
 }
 
+impl From<Mistake> for Finding {
+    fn from(mistake: Mistake) -> Self {
+        Self::new(Severity::Mistake, None, mistake)
+    }
+}
+
+impl From<Error> for Finding {
+    /// A mistake, unless it is the system that has to be told otherwise.
+    fn from(error: Error) -> Self {
+        let severity = match error.kind() {
+            Kind::Denied => Severity::Refusal,
+            _ => Severity::Mistake,
+        };
+        let mistake = Mistake::new(error.to_string());
+        let hint = error.hint().map(str::to_owned);
+        Self::new(severity, None, Mistake { hint, ..mistake })
+    }
+}
+
 impl Report {
     /// Sorts what was found by its place and keeps each finding once.
     pub(crate) fn new(sources: Arc<[Source]>, mut findings: Vec<Finding>) -> Self {
@@ -62,6 +83,11 @@ impl Report {
         findings.sort_by_key(place);
         findings.dedup_by(|a, b| place(a) == place(b) && a == b);
         Self { sources, findings }
+    }
+
+    /// Whether this user may not read something, so that no better file would help.
+    pub fn is_refused(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Refusal)
     }
 
     /// Whether nothing was found.
@@ -119,7 +145,7 @@ impl Report {
 
     fn render_one(&self, renderer: &Renderer, finding: &Finding) -> String {
         let level = match finding.severity {
-            Severity::Mistake => Level::ERROR,
+            Severity::Mistake | Severity::Refusal => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
         // A message may quote a name from the file, and a name may hold anything.
@@ -148,7 +174,8 @@ impl Report {
     }
 
     fn summary(&self) -> String {
-        let count = |severity, one: &str| {
+        let count = |severity: Severity| {
+            let one = severity.word();
             let found = self.findings.iter().filter(|found| found.severity == severity).count();
             match found {
                 0 => None,
@@ -156,7 +183,7 @@ impl Report {
                 more => Some(format!("{more} {one}s")),
             }
         };
-        let counts = [count(Severity::Mistake, "mistake"), count(Severity::Warning, "warning")];
+        let counts = [Severity::Mistake, Severity::Refusal, Severity::Warning].map(count);
         counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
@@ -166,6 +193,7 @@ impl Severity {
     pub fn word(self) -> &'static str {
         match self {
             Self::Mistake => "mistake",
+            Self::Refusal => "refusal",
             Self::Warning => "warning",
         }
     }

@@ -14,6 +14,7 @@ mod bad_clients;
 mod bad_files;
 mod bad_requests;
 mod cache;
+mod closed_files;
 mod compile_cache;
 mod config;
 mod conformance;
