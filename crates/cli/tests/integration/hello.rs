@@ -86,9 +86,12 @@ fn what_the_command_line_grants_is_granted() {
     assert!(text.contains("environment: 2\n") && text.contains("files: 1 folders\n"), "{text}");
 }
 
-#[test]
-fn the_smallest_example_does_what_its_readme_says() {
-    assert_eq!(serve("hello").text("/world"), "Hello from /world\n");
+/// The smallest example.
+pub(crate) mod hello {
+    #[test]
+    fn it_does_what_its_readme_says() {
+        assert_eq!(super::serve("hello").text("/world"), "Hello from /world\n");
+    }
 }
 
 #[test]
