@@ -40,7 +40,7 @@ impl Notes {
     /// A mistake that a second place explains.
     pub(crate) fn contradiction(&self, at: At, other: At, label: &'static str, mistake: Mistake) {
         let finding = Finding::new(Severity::Mistake, Some(at), mistake);
-        self.push(Finding { also: Some((other, label)), ..finding });
+        self.push(Finding { also: Some(Box::new((other, label))), ..finding });
     }
 
     /// Something that works, but probably not as meant.

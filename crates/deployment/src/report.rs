@@ -33,8 +33,8 @@ pub(crate) struct Finding {
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
     pub(crate) at: Option<At>,
-    /// A second place that explains the first, and what to say there.
-    pub(crate) also: Option<(At, &'static str)>,
+    /// A second place that explains the first, and what to say there. Few findings have one.
+    pub(crate) also: Option<Box<(At, &'static str)>>,
 }
 
 /// One finding as a person or a program reads it.
@@ -154,7 +154,7 @@ impl Report {
         if let Some((at, source)) = self.find(finding.at.as_ref()) {
             let primary = AnnotationKind::Primary.span(source.clip(&at.span));
             let mut snippet = Snippet::source(&source.text).path(&source.path).annotation(primary);
-            if let Some((other, label)) = &finding.also
+            if let Some((other, label)) = finding.also.as_deref()
                 && other.file == at.file
             {
                 let context = AnnotationKind::Context.span(source.clip(&other.span));

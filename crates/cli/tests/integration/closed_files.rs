@@ -84,7 +84,7 @@ fn what_may_not_be_read_is_named_with_what_to_do() {
     ] {
         let path = folder.path().join(closed);
         let before = fs::metadata(&path).unwrap().permissions();
-        fs::set_permissions(&path, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
         let ended = bound_by_permissions(&folder, args);
         fs::set_permissions(&path, before).unwrap();
         is_refused(&ended, named, hint);
@@ -96,7 +96,7 @@ fn what_may_not_be_read_stands_under_its_line_beside_mistakes() {
     let folder = folder();
     folder.deploy(&FILE.replace("config-from", "config-fron"));
     let token = folder.path().join("token");
-    fs::set_permissions(token, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(token, Permissions::from_mode(0o000)).unwrap();
     let ended = bound_by_permissions(&folder, &["check"]);
     is_refused(&ended, "wharf.toml:9:", "did you mean `config-from`?");
     assert!(ended.errors.trim_end().ends_with("1 mistake, 1 refusal"), "{}", ended.errors);

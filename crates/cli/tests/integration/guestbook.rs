@@ -23,6 +23,7 @@ fn sign(wharf: &Served, form: &str) -> (u16, String) {
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
+#[expect(clippy::module_inception, reason = "guests are listed by their names")]
 pub(crate) mod guestbook {
     use super::{Signal, guestbook, sign};
 
