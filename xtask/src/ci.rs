@@ -8,8 +8,8 @@ use crate::{guests, places, setup, tidy};
 
 /// What `.ci/run` runs, on a machine that has nothing but Rust too.
 pub(crate) fn test() -> Result<()> {
-    tidy::check()?;
     setup::everything()?;
+    tidy::check()?;
     guests::build(&guests::Options::default())?;
     step("clippy", || {
         let arguments = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];

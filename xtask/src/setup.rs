@@ -23,6 +23,8 @@ enum Sign {
 
 const PACKAGES: &[Package] = &[
     Package { name: "git", present: Sign::Program(&["git"]) },
+    // Crates, tools and packages come over HTTPS.
+    Package { name: "ca-certificates", present: Sign::Path("/etc/ssl/certs/ca-certificates.crt") },
     // Guests in C.
     Package { name: "clang-22", present: Sign::Program(&["clang-22"]) },
     Package { name: "lld-22", present: Sign::Program(&["wasm-ld-22"]) },
@@ -34,6 +36,8 @@ const PACKAGES: &[Package] = &[
     // Guests in Python and JavaScript; PyPI has a Node.js that is new enough, Debian may not.
     Package { name: "python3", present: Sign::Program(&["python3"]) },
     Package { name: "python3-venv", present: Sign::PythonModules("ensurepip, venv") },
+    // `setpriv`, by which tests give up the rights of root.
+    Package { name: "util-linux", present: Sign::Program(&["setpriv"]) },
     // Servers for the tests of backends.
     Package { name: "redis-server", present: Sign::Program(&["redis-server"]) },
     Package { name: "nats-server", present: Sign::Program(&["nats-server"]) },
@@ -54,6 +58,9 @@ const PACKAGES: &[Package] = &[
     },
 ];
 
+/// What building the program needs of them.
+const BUILDING: &[&str] = &["protobuf-compiler", "libprotobuf-dev"];
+
 /// The toolchain for guests in Rust where rustup has no target: see `guests::toolchain`.
 const ON_DEMAND: &[Package] = &[
     Package { name: "rustc-web", present: Sign::Path("/usr/bin/rustc") },
@@ -63,6 +70,11 @@ const ON_DEMAND: &[Package] = &[
 /// Installs every package that tests and guests need.
 pub(crate) fn everything() -> Result<()> {
     step("setup", || install(PACKAGES.iter()))
+}
+
+/// Installs what building the program needs besides Rust.
+pub(crate) fn building() -> Result<()> {
+    packages(BUILDING)
 }
 
 /// Installs these packages, if they are missing.
@@ -108,6 +120,29 @@ impl Sign {
             Self::PythonModules(modules) => {
                 succeeds(&mut command("python3", &["-c", &format!("import {modules}")]))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_names_every_package() {
+        let readme = std::fs::read_to_string(crate::places::root().join("README.md")).unwrap();
+        let (_, rest) = readme.split_once("\n## Plain cargo\n").unwrap();
+        let table = rest.split("\n## ").next().unwrap();
+        for package in PACKAGES.iter().chain(ON_DEMAND) {
+            let name = format!("`{}`", package.name);
+            assert!(table.contains(&name), "README.md, Plain cargo: {name} is missing");
+        }
+    }
+
+    #[test]
+    fn what_building_needs_is_a_package() {
+        for name in BUILDING {
+            assert!(PACKAGES.iter().any(|package| package.name == *name), "{name}");
         }
     }
 }

@@ -2,7 +2,7 @@
 use anyhow::Result;
 
 use crate::steps::{cargo, run, step};
-use crate::{bench, places};
+use crate::{bench, guests, places, setup};
 
 /// How long and how often.
 #[derive(clap::Args)]
@@ -17,6 +17,8 @@ pub(crate) struct Options {
 
 /// Runs every campaign, to its end.
 pub(crate) fn campaigns(options: &Options) -> Result<()> {
+    setup::everything()?;
+    guests::build(&guests::Options { rust_only: true, ..Default::default() })?;
     step("a writing host is killed", || {
         // Of the whole workspace, because a package alone is built with other features, all anew.
         let test = ["test", "--workspace", "--test", "conformance", "--", "crash"];

@@ -12,6 +12,7 @@ pub mod offer;
 pub mod promise;
 mod secret;
 pub mod units;
+mod unreadable;
 mod within;
 
 pub use backend::{Backend, Entry, Opening, Place};
@@ -20,4 +21,5 @@ pub use error::{Error, Kind, Result};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
 pub use secret::{Secret, redact};
+pub use unreadable::enter;
 pub use within::{Elapsed, Timer, Within, within};

@@ -92,6 +92,7 @@ impl From<Error> for Failure {
 
 impl From<Report> for Failure {
     fn from(report: Report) -> Self {
-        Self::reported(&report, Exit::Input)
+        let exit = if report.has_mistakes() { Exit::Input } else { Exit::Unavailable };
+        Self::reported(&report, exit)
     }
 }

@@ -9,6 +9,7 @@ mod compile;
 mod conformance;
 mod console;
 mod exit;
+mod health;
 mod inspect;
 mod program;
 mod reload;

@@ -4,14 +4,13 @@ use crate::app::{App, Host, Purpose};
 use crate::args::ServeArgs;
 use crate::console;
 use crate::exit::Failure;
+use crate::health::Health;
 use crate::program::Program;
 use crate::serve::{read, warn};
 use crate::triggers::Triggers;
 use engine::Tasks;
-use gateway::Server;
-use gateway::admin::Health;
+use gateway::{Server, admin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use telemetry::Filter;
 
@@ -25,8 +24,7 @@ pub(crate) struct Reload {
     server: Option<Server>,
     /// Triggers of earlier files that finish their last calls.
     old: Tasks,
-    /// Whether the last file that was read is the one that runs.
-    current: Arc<AtomicBool>,
+    health: Arc<Health>,
 }
 
 impl Reload {
@@ -38,25 +36,13 @@ impl Reload {
         triggers: Triggers,
         server: Option<Server>,
     ) -> Self {
-        let current = Arc::new(AtomicBool::new(true));
-        Self { args, program, filter, app, triggers, server, old: Tasks::new(), current }
+        let health = Health::new(&app, Arc::clone(program.engines().budget()));
+        Self { args, program, filter, app, triggers, server, old: Tasks::new(), health }
     }
 
     /// What the health endpoint says.
-    pub(crate) fn health(&self) -> Health {
-        let (current, budget) =
-            (Arc::clone(&self.current), Arc::clone(self.program.engines().budget()));
-        let name = self.app.plan.name.clone();
-        Arc::new(move || {
-            let current = current.load(Relaxed);
-            let text = serde_json::json!({
-                "status": "ok",
-                "app": name,
-                "file": if current { "current" } else { "older: the new one is wrong" },
-                "guest-memory": budget.used(),
-            });
-            (true, text.to_string())
-        })
+    pub(crate) fn health(&self) -> admin::Health {
+        self.health.endpoint()
     }
 
     /// Reads the file again and exchanges what changed. A wrong file changes nothing, and neither
@@ -64,11 +50,11 @@ impl Reload {
     pub(crate) async fn reload(&mut self) {
         match self.try_reload().await {
             Ok(()) => {
-                self.current.store(true, Relaxed);
+                self.health.set(&self.app);
                 console::say("Reloaded");
             }
             Err(failure) => {
-                self.current.store(false, Relaxed);
+                self.health.set_older();
                 console::say(failure.text());
                 console::say("Not reloaded: what ran before goes on");
             }

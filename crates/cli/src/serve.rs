@@ -4,7 +4,7 @@ use crate::app::{App, Host, Purpose};
 use crate::args::{Deployment, Granted, ServeArgs};
 use crate::capabilities::{BINDINGS, ToOpen};
 use crate::console;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::program::{self, Program};
 use crate::reload::Reload;
 use crate::triggers::Triggers;
@@ -120,7 +120,7 @@ pub(crate) fn plan(
     let mut input = Input::new(&deployment.path, &program::variable);
     input.bindings = deployment.bindings.as_deref();
     input.listen = addresses.to_vec();
-    (input.environment, input.files) = granted(grants)?;
+    (input.environment, input.files) = granted(grants);
     Ok(deployment::read(&input, BINDINGS)?)
 }
 
@@ -128,23 +128,16 @@ pub(crate) fn plan(
 type Grants = (Vec<(String, String)>, Vec<deployment::Files>);
 
 /// What the command line grants to guests.
-fn granted(granted: &Granted) -> Result<Grants, Failure> {
+fn granted(granted: &Granted) -> Grants {
     let environment = granted.env.iter().filter_map(|variable| match variable.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => Some((variable.clone(), program::variable(variable)?)),
     });
     let files = granted.dir.iter().map(|dir| {
         let (host, guest) = dir.split_once("::").unwrap_or((dir, dir));
-        let host = PathBuf::from(host);
-        match host.is_dir() {
-            true => Ok(deployment::Files { host, guest: guest.to_owned(), write: true }),
-            false => Err(Failure::new(
-                Exit::Input,
-                format!("error: --dir: `{}` is no directory", host.display()),
-            )),
-        }
+        deployment::Files { host: PathBuf::from(host), guest: guest.to_owned(), write: true }
     });
-    Ok((environment.collect(), files.collect::<Result<_, _>>()?))
+    (environment.collect(), files.collect())
 }
 
 /// What works, but probably not as meant.

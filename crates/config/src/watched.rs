@@ -231,10 +231,5 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>> {
 
 /// What the system said, sorted by what one can do about it.
 pub(crate) fn failed(error: io::Error) -> Error {
-    let kind = match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => Kind::NotFound,
-        ErrorKind::PermissionDenied => Kind::Denied,
-        _ => Kind::Unavailable,
-    };
-    Error::new(kind, "cannot be read").with_source(error)
+    Error::unreadable("cannot be read", error, Kind::Unavailable)
 }

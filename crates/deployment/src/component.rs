@@ -5,11 +5,13 @@ use crate::grants;
 use crate::keys::{COMPONENT, FILES, LIMITS, REUSE};
 use crate::notes::Placed;
 use crate::plan::{Component, Engine, Files, Limits, Reuse};
+use crate::report::Finding;
 use crate::section::Section;
 use crate::source::At;
 use crate::text::Text;
-use base::Mistake;
+use base::{Error, Kind, Mistake};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -115,7 +117,9 @@ pub(crate) fn file(section: &Section<'_>, key: &str) -> Option<PathBuf> {
             });
         }
         Err(error) => {
-            section.mistake(Mistake::at(span, format!("cannot look at `{written}`: {error}")));
+            let message = format!("cannot look at `{written}`");
+            let error = Error::unreadable(message, error, Kind::Invalid);
+            section.reader.notes.finding(Some(section.at_key(key)), error);
         }
     }
     None
@@ -172,12 +176,20 @@ fn files(section: &Section<'_>) -> Vec<Files> {
 
 fn directory(entry: &Section<'_>) -> Option<PathBuf> {
     let (path, written) = entry.path("host")?;
-    if path.is_dir() {
-        return Some(path);
-    }
-    let At { span, .. } = entry.at_key("host");
-    entry.mistake(Mistake::at(span, format!("there is no directory `{written}`")));
+    let Some(finding) = no_directory(&path, &written) else { return Some(path) };
+    entry.reader.notes.finding(Some(entry.at_key("host")), finding);
     None
+}
+
+/// What is wrong with a directory that guests are to see, if something is.
+pub(crate) fn no_directory(path: &Path, written: &dyn fmt::Display) -> Option<Finding> {
+    let error = base::enter(path).err()?;
+    Some(match Error::unreadable(format!("cannot enter `{written}`"), error, Kind::Invalid) {
+        error if error.kind() == Kind::NotFound => {
+            Mistake::new(format!("there is no directory `{written}`")).into()
+        }
+        error => error.into(),
+    })
 }
 
 fn egress(section: &Section<'_>) -> Vec<base::egress::Rule> {

@@ -1,10 +1,12 @@
 //! `${env:NAME}`, `${file:path}` and `${secret:name}`: text that stands elsewhere.
 
 use crate::notes::Notes;
+use crate::report::Finding;
 use crate::secrets::Secrets;
-use base::Mistake;
+use crate::source::At;
+use base::{Error, Kind, Mistake};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
@@ -109,9 +111,9 @@ impl Lookup<'_> {
                         .masked
                         .extend(value.chars().map(|c| if c == 'x' { 'y' } else { 'x' }));
                 }
-                Err(mut mistake) => {
-                    mistake.span = Some(self.place_of(place, span));
-                    self.notes.mistake(self.file, mistake);
+                Err(finding) => {
+                    let at = At { file: self.file, span: self.place_of(place, span) };
+                    self.notes.finding(Some(at), finding);
                     expansion.broken = true;
                 }
             }
@@ -124,24 +126,30 @@ impl Lookup<'_> {
     }
 
     /// What stands for `${word:name}`.
-    fn find(&self, place: &str) -> Result<String, Mistake> {
+    fn find(&self, place: &str) -> Result<String, Finding> {
         let Some(inner) = place.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
-            return Err(Mistake::new("`${` without a `}`").with_hint("a plain `${` is `$${`"));
+            let mistake = Mistake::new("`${` without a `}`");
+            return Err(mistake.with_hint("a plain `${` is `$${`").into());
         };
         let Some((word, name)) = inner.split_once(':') else {
             return Err(Mistake::new(format!("`{place}` does not say where to look"))
-                .with_hint(format!("did you mean `${{env:{inner}}}`?")));
+                .with_hint(format!("did you mean `${{env:{inner}}}`?"))
+                .into());
         };
         match word {
-            "env" => (self.variable)(name)
-                .ok_or_else(|| Mistake::new(format!("environment variable `{name}` is not set"))),
-            "file" => read(&self.base.join(name))
-                .map_err(|why| Mistake::new(format!("cannot read `{name}`: {why}"))),
+            "env" => (self.variable)(name).ok_or_else(|| {
+                Mistake::new(format!("environment variable `{name}` is not set")).into()
+            }),
+            "file" => read(&self.base.join(name)).map_err(|error| {
+                Error::unreadable(format!("cannot read `{name}`"), error, Kind::Invalid).into()
+            }),
             "secret" => match self.secrets {
                 Some(secrets) => secrets.find(name),
-                None => Err(Mistake::new("where secrets come from cannot itself be a secret")),
+                None => {
+                    Err(Mistake::new("where secrets come from cannot itself be a secret").into())
+                }
             },
-            _ => Err(Mistake::unknown(0..0, "source of text", word, WORDS.iter().copied())),
+            _ => Err(Mistake::unknown(0..0, "source of text", word, WORDS.iter().copied()).into()),
         }
     }
 
@@ -156,16 +164,15 @@ impl Lookup<'_> {
 }
 
 /// The text of a small file, without the newline that editors leave at its end.
-pub(crate) fn read(path: &Path) -> Result<String, String> {
+pub(crate) fn read(path: &Path) -> io::Result<String> {
     // A pipe or a device might never end.
-    if !std::fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
-        return Err("it is no file".to_owned());
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
     }
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
-    file.take(FILE_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    std::fs::File::open(path)?.take(FILE_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > FILE_MAX {
-        return Err(format!("a setting has at most {FILE_MAX} bytes"));
+        return Err(io::Error::other(format!("a setting has at most {FILE_MAX} bytes")));
     }
     if text.ends_with('\n') {
         text.pop();

@@ -3,9 +3,9 @@
 use crate::notes::Notes;
 use crate::plan::Files;
 use crate::source::Source;
-use base::Mistake;
+use base::{Error, Kind, Mistake};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,12 +53,13 @@ pub(crate) struct Loaded {
     pub(crate) bare: Option<PathBuf>,
 }
 
-/// Reads the files. What cannot be read is a mistake.
+/// Reads the files. What cannot be read is a mistake, or a failure.
 pub(crate) fn load(input: &Input<'_>, notes: &Notes) -> Loaded {
     let mut path = input.path.to_path_buf();
     if path.is_dir() {
         path.push(FILE);
-        if !path.exists() {
+        // What cannot be looked at is read below, which says why not.
+        if matches!(path.try_exists(), Ok(false)) {
             let message = format!("there is no `{FILE}` in `{}`", input.path.display());
             let hint = "name a component or a deployment file";
             notes.mistake(0, Mistake::new(message).with_hint(hint));
@@ -96,11 +97,12 @@ fn is_component(path: &Path) -> bool {
 
 fn read(path: &Path, notes: &Notes) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| {
-        let why = match error.kind() {
-            std::io::ErrorKind::InvalidData => "it is neither text nor WebAssembly".to_owned(),
-            _ => error.to_string(),
+        let error = match error.kind() {
+            ErrorKind::InvalidData => io::Error::other("it is neither text nor WebAssembly"),
+            _ => error,
         };
-        notes.mistake(0, Mistake::new(format!("cannot read `{}`: {why}", path.display())));
+        let message = format!("cannot read `{}`", path.display());
+        notes.finding(None, Error::unreadable(message, error, Kind::Invalid));
         String::new()
     })
 }

@@ -19,8 +19,13 @@ impl Notes {
     /// understood: what stands there was reported already, and is hardly what it seems.
     pub(crate) fn mistake(&self, file: usize, mistake: Mistake) {
         let at = mistake.span.clone().map(|span| At { file, span });
+        self.finding(at, mistake);
+    }
+
+    /// A mistake or a failure at a place, or of no place in a file.
+    pub(crate) fn finding(&self, at: Option<At>, finding: impl Into<Finding>) {
         if !at.as_ref().is_some_and(|at| self.is_broken(at)) {
-            self.push(Finding::new(Severity::Mistake, at, mistake));
+            self.push(Finding { at, ..finding.into() });
         }
     }
 
@@ -35,7 +40,7 @@ impl Notes {
     /// A mistake that a second place explains.
     pub(crate) fn contradiction(&self, at: At, other: At, label: &'static str, mistake: Mistake) {
         let finding = Finding::new(Severity::Mistake, Some(at), mistake);
-        self.push(Finding { also: Some((other, label)), ..finding });
+        self.push(Finding { also: Some(Box::new((other, label))), ..finding });
     }
 
     /// Something that works, but probably not as meant.

@@ -1,7 +1,7 @@
 //! From files to a plan: the order in which everything is read.
 
 use crate::binding::{Binding, Bindings, Capability};
-use crate::component::{self, check_name, name_from};
+use crate::component::{self, check_name, name_from, no_directory};
 use crate::expand::{self, Expansions, Lookup};
 use crate::input::{FILE, Input, Loaded, load};
 use crate::keys::{APP, LOG, OVERLAY, SECRETS};
@@ -13,7 +13,6 @@ use crate::secrets::Secrets;
 use crate::section::Section;
 use crate::text::Text;
 use crate::{document, grants, http, triggers, warnings};
-use base::Mistake;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
@@ -36,7 +35,7 @@ pub fn read<O>(input: &Input<'_>, capabilities: &[Capability<O>]) -> Result<Plan
     let fine = notes.is_fine();
     // While there are mistakes, warnings are mostly what follows from them.
     let mut findings = notes.into_findings();
-    findings.retain(|finding| fine || finding.severity == Severity::Mistake);
+    findings.retain(|finding| fine || finding.severity != Severity::Warning);
     let report = Report::new(Arc::clone(&sources), findings);
     match read {
         Some((app, bindings)) if fine => Ok(Plan { app, bindings, warnings: report, sources }),
@@ -208,9 +207,8 @@ fn add_overrides(component: &mut Component, input: &Input<'_>, notes: &Notes) {
         component.environment.insert(name.clone(), Text::plain(value));
     }
     for files in &input.files {
-        if !files.host.is_dir() {
-            let message = format!("there is no directory `{}`", files.host.display());
-            notes.mistake(0, Mistake::new(message));
+        if let Some(finding) = no_directory(&files.host, &files.host.display()) {
+            notes.finding(None, finding);
         }
         component.files.retain(|own| own.guest != files.guest);
         component.files.push(files.clone());

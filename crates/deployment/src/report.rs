@@ -3,7 +3,7 @@
 use crate::source::{At, Source};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
-use base::Mistake;
+use base::{Error, Kind, Mistake};
 use serde_json::{Value, json};
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub struct Report {
 pub enum Severity {
     /// Nothing is started.
     Mistake,
-    /// What it names cannot be had now: a backend that is away, a file that is damaged. Nothing is
-    /// started.
+    /// What it names cannot be had now: a backend that is away, a file that is damaged or that this
+    /// user may not read. Nothing is started.
     Failure,
     /// It works, but probably not as meant.
     Warning,
@@ -34,8 +34,8 @@ pub(crate) struct Finding {
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
     pub(crate) at: Option<At>,
-    /// A second place that explains the first, and what to say there.
-    pub(crate) also: Option<(At, &'static str)>,
+    /// A second place that explains the first, and what to say there. Few findings have one.
+    pub(crate) also: Option<Box<(At, &'static str)>>,
 }
 
 /// One finding as a person or a program reads it.
@@ -57,6 +57,25 @@ impl Finding {
     }
 }
 
+impl From<Mistake> for Finding {
+    fn from(mistake: Mistake) -> Self {
+        Self::new(Severity::Mistake, None, mistake)
+    }
+}
+
+impl From<Error> for Finding {
+    /// A mistake, unless it is the system that has to be told otherwise.
+    fn from(error: Error) -> Self {
+        let severity = match error.kind() {
+            Kind::Denied => Severity::Failure,
+            _ => Severity::Mistake,
+        };
+        let mistake = Mistake::new(error.to_string());
+        let hint = error.hint().map(str::to_owned);
+        Self::new(severity, None, Mistake { hint, ..mistake })
+    }
+}
+
 impl Report {
     /// Sorts what was found by its place and keeps each finding once.
     pub(crate) fn new(sources: Arc<[Source]>, mut findings: Vec<Finding>) -> Self {
@@ -65,6 +84,11 @@ impl Report {
         findings.sort_by_key(place);
         findings.dedup_by(|a, b| place(a) == place(b) && a == b);
         Self { sources, findings }
+    }
+
+    /// Whether a better file would help.
+    pub fn has_mistakes(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Mistake)
     }
 
     /// Whether nothing was found.
@@ -133,7 +157,7 @@ impl Report {
             // The line of a backend that is away may hold its password.
             let mut snippet =
                 Snippet::source(source.shown()).path(&source.path).annotation(primary);
-            if let Some((other, label)) = &finding.also
+            if let Some((other, label)) = finding.also.as_deref()
                 && other.file == at.file
             {
                 let context = AnnotationKind::Context.span(source.clip(&other.span));
@@ -153,7 +177,8 @@ impl Report {
     }
 
     fn summary(&self) -> String {
-        let count = |severity, one: &str| {
+        let count = |severity: Severity| {
+            let one = severity.word();
             let found = self.findings.iter().filter(|found| found.severity == severity).count();
             match found {
                 0 => None,
@@ -161,11 +186,7 @@ impl Report {
                 more => Some(format!("{more} {one}s")),
             }
         };
-        let counts = [
-            count(Severity::Mistake, "mistake"),
-            count(Severity::Failure, "failure"),
-            count(Severity::Warning, "warning"),
-        ];
+        let counts = [Severity::Mistake, Severity::Failure, Severity::Warning].map(count);
         counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }

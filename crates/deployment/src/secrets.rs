@@ -1,9 +1,11 @@
 //! `[secrets]`: where the text of `${secret:name}` comes from.
 
 use crate::expand;
+use crate::report::Finding;
 use crate::section::Section;
-use base::Mistake;
+use base::{Error, Kind, Mistake};
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The places where secrets lie, in the order in which they are asked.
@@ -39,17 +41,23 @@ impl<'a> Secrets<'a> {
     }
 
     /// The secret's text, from the first place that has it.
-    pub(crate) fn find(&self, name: &str) -> Result<String, Mistake> {
+    pub(crate) fn find(&self, name: &str) -> Result<String, Finding> {
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(good) {
             return Err(Mistake::new(format!("`{name}` cannot be the name of a secret"))
-                .with_hint("letters, digits, `-`, `_` and `.`"));
+                .with_hint("letters, digits, `-`, `_` and `.`")
+                .into());
         }
         let mut looked = String::new();
+        let mut refused = None;
         for place in &self.places {
             match place {
                 Place::Directory(directory) => match expand::read(&directory.join(name)) {
                     Ok(text) => return Ok(text),
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                        let message = format!("cannot read the file of secret `{name}`");
+                        refused = Some(Error::unreadable(message, error, Kind::Invalid));
+                    }
                     // Writing to a string cannot fail.
                     Err(why) => _ = write!(looked, "file `{name}`: {why}; "),
                 },
@@ -62,13 +70,18 @@ impl<'a> Secrets<'a> {
                 }
             }
         }
+        // The secret may well be there.
+        if let Some(refused) = refused {
+            return Err(refused.into());
+        }
         let mistake = Mistake::new(format!("there is no secret `{name}`"));
-        Err(match looked.strip_suffix("; ") {
+        let mistake = match looked.strip_suffix("; ") {
             Some(looked) => mistake.with_hint(looked),
             None => {
                 mistake.with_hint("say where secrets are: [secrets] from = \"dir:/run/secrets\"")
             }
-        })
+        };
+        Err(mistake.into())
     }
 }
 

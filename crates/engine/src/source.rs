@@ -1,7 +1,7 @@
 //! What a file is, before anyone tries to compile it.
 
 use crate::Name;
-use base::{Error, Result};
+use base::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmparser::{
@@ -57,13 +57,7 @@ impl Source {
     /// sentence on what it is instead.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| {
-            let message = format!("reading `{}`", path.display());
-            match error.kind() {
-                std::io::ErrorKind::NotFound => Error::not_found(message),
-                std::io::ErrorKind::PermissionDenied => Error::denied(message),
-                _ => Error::invalid(message),
-            }
-            .with_source(error)
+            Error::unreadable(format!("reading `{}`", path.display()), error, Kind::Invalid)
         })?;
         Self::new(path, bytes)
     }

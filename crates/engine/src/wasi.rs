@@ -5,9 +5,10 @@ mod names;
 
 use crate::Request;
 use base::egress::Egress;
-use base::{Error, Result};
+use base::{Error, Kind, Result};
 use names::Names;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncWrite;
@@ -60,6 +61,13 @@ pub enum Output {
     To(Arc<MakeWriter>),
 }
 
+impl Dir {
+    fn unreadable(&self, error: io::Error) -> Error {
+        let message = format!("opening the directory `{}`", self.host.display());
+        Error::unreadable(message, error, Kind::Unavailable)
+    }
+}
+
 type MakeWriter = dyn Fn(Serving) -> Box<dyn AsyncWrite + Send + Sync> + Send + Sync;
 
 /// The request that an instance serves, which changes when it serves the next one.
@@ -105,8 +113,11 @@ impl WasiSetup {
     /// Checks that everything granted is there, so that no request finds out.
     ///
     /// # Errors
-    /// `NotFound` for a directory that cannot be opened.
+    /// `NotFound`, `Denied` or `Unavailable` for a directory that cannot be opened or entered.
     pub fn check(&self) -> Result<()> {
+        for dir in &self.dirs {
+            base::enter(&dir.host).map_err(|error| dir.unreadable(error))?;
+        }
         self.build(&Arc::default(), &Serving::default()).map(drop)
     }
 
@@ -116,10 +127,7 @@ impl WasiSetup {
         for dir in &self.dirs {
             let perms = if dir.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
             builder.preopened_dir(&dir.host, &dir.guest, perms).map_err(|error| {
-                Error::not_found(format!(
-                    "opening the directory `{}`: {error:#}",
-                    dir.host.display()
-                ))
+                dir.unreadable(error.downcast().unwrap_or_else(io::Error::other))
             })?;
         }
         if self.stdin {

@@ -1,7 +1,8 @@
 //! Where the guests of tests lie, and the list of them all.
 //!
 //! Guests are built by `cargo xtask guests`, never by a test. Every folder of `guests/` that
-//! becomes a guest stands in [`foreach_guest`](crate::foreach_guest); tidy compares the two.
+//! becomes a guest stands in [`foreach_guest`](crate::foreach_guest), and so does the guest of
+//! every example without a program of its own; tidy compares the two.
 //!
 //! A guest that no test runs does not compile. The test program that runs guests says, once:
 //! ```text
@@ -13,8 +14,8 @@
 //! }
 //! testkit::foreach_guest!(has_a_test);
 //! ```
-//! and then has, for each guest, a module or a test that bears its name with underscores:
-//! `mod hello_p2 { #[test] fn answers_twelve_bytes() { … } }`.
+//! and then has, for each guest, a module of tests or a test that bears its name with underscores:
+//! `mod hello_p2 { #[test] fn answers_twelve_bytes() { … } }`. That it is not empty, tidy sees.
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,8 @@ macro_rules! foreach_guest {
         $each!(config_reader);
         $each!(exports);
         $each!(exports_nothing);
+        $each!(guestbook);
+        $each!(hello);
         $each!(hello_c);
         $each!(hello_js);
         $each!(hello_p2);
@@ -78,4 +81,13 @@ fn folder() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     root.join(target).join("guests")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[should_panic(expected = "run: cargo xtask guests")]
+    fn a_guest_that_was_not_built_fails_with_the_command_that_builds_it() {
+        drop(super::guest("never-built"));
+    }
 }

@@ -12,7 +12,7 @@ use super::row::{Programs, ROWS, Row, find};
 use super::sample::{Rounds, measure};
 use super::{peer, start};
 use crate::steps::{cargo, run as run_command, step};
-use crate::{guests, places};
+use crate::{guests, places, setup};
 
 /// How to measure.
 #[derive(clap::Args)]
@@ -40,6 +40,7 @@ pub(crate) struct Options {
 /// Builds what is measured and what measures it, with one command, so that all share one build of
 /// everything they have in common. Only these programs: linking each takes minutes.
 pub(super) fn build(programs: &[&str]) -> Result<()> {
+    setup::building()?;
     let mut build = cargo(&["build", "--release", "-p", "wharf", "-p", "wharf-benches"]);
     for program in programs {
         build.args(["--bin", program]);

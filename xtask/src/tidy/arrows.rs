@@ -93,14 +93,39 @@ fn of_crate(name: &str, manifest: &Table, ours: &[String]) -> Vec<String> {
     for (dependency, _) in dependencies(manifest, "build-dependencies") {
         wrong(format!("nothing is generated while building, so no {dependency}"));
     }
+    for (dependency, _) in dependencies(manifest, "dev-dependencies") {
+        if ours.contains(dependency) && !may_test_with(name, dependency) {
+            wrong(format!("its tests do not use {dependency}"));
+        }
+    }
     problems
 }
 
+/// What the tests of a crate may use of ours: what is below it, even where the crate itself does
+/// without, and what is for tests. Cargo would let them use what is above.
+fn may_test_with(name: &str, dependency: &str) -> bool {
+    let below = match OTHERS.iter().find(|(other, ..)| *other == name) {
+        Some((_, allowed, _)) => allowed.contains(&dependency),
+        None if TOP.contains(&name) => !TOP.contains(&dependency),
+        None => {
+            ["base", "connect", "engine"].contains(&dependency)
+                || SHARED.contains(&(name, dependency))
+        }
+    };
+    below || (dependency == FOR_TESTS && name != "base")
+}
+
+/// The dependencies of one kind, for every target and for some.
 fn dependencies<'a>(
     manifest: &'a Table,
     kind: &str,
 ) -> impl Iterator<Item = (&'a String, &'a toml::Value)> {
-    manifest.get(kind).and_then(toml::Value::as_table).into_iter().flatten()
+    let targets = manifest.get("target").and_then(toml::Value::as_table).into_iter().flatten();
+    let targets = targets.filter_map(|(_, target)| target.as_table());
+    std::iter::once(manifest)
+        .chain(targets)
+        .filter_map(move |table| table.get(kind)?.as_table())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -108,7 +133,11 @@ mod tests {
     use super::*;
 
     fn found(name: &str, dependencies: &str) -> Vec<String> {
-        let manifest = toml::from_str(&format!("[dependencies]\n{dependencies}")).unwrap();
+        found_in("dependencies", name, dependencies)
+    }
+
+    fn found_in(section: &str, name: &str, dependencies: &str) -> Vec<String> {
+        let manifest = toml::from_str(&format!("[{section}]\n{dependencies}")).unwrap();
         let names = CAPABILITIES.iter().chain(OTHERS.iter().map(|(name, ..)| name)).chain(&TOP);
         let ours: Vec<String> = names.map(|name| (*name).to_owned()).collect();
         of_crate(name, &manifest, &ours)
@@ -141,6 +170,27 @@ mod tests {
     fn a_contract_has_no_wasmtime_in_its_tree() {
         assert_eq!(found("keyvalue", "engine.workspace = true").len(), 1);
         assert_eq!(found("keyvalue", "wasmtime = { version = \"48\" }").len(), 1);
+    }
+
+    #[test]
+    fn what_one_target_alone_has_is_looked_at_too() {
+        let section = "target.'cfg(unix)'.dependencies";
+        assert_eq!(found_in(section, "base", "connect.workspace = true").len(), 1);
+        assert_eq!(found_in(section, "cache", "wasmtime.workspace = true").len(), 1);
+        let section = "target.'cfg(unix)'.build-dependencies";
+        assert_eq!(found_in(section, "cli", "cc = \"1\"").len(), 1);
+    }
+
+    #[test]
+    fn tests_use_what_is_below_and_what_is_for_tests() {
+        let tests = |name, dependencies| found_in("dev-dependencies", name, dependencies);
+        assert!(tests("keyvalue", "testkit.workspace = true\nengine.workspace = true").is_empty());
+        assert!(tests("engine", "testkit.workspace = true\nwat.workspace = true").is_empty());
+        assert_eq!(tests("engine", "keyvalue.workspace = true").len(), 1);
+        assert_eq!(tests("config", "keyvalue.workspace = true").len(), 1);
+        assert_eq!(tests("keyvalue", "cli.workspace = true").len(), 1);
+        // Which would test with itself.
+        assert_eq!(tests("base", "testkit.workspace = true").len(), 1);
     }
 
     #[test]

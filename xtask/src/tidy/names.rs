@@ -99,7 +99,7 @@ fn type_name(module: &str) -> String {
     module.split('_').map(capital).collect::<Vec<String>>().concat()
 }
 
-/// The list that tests are made from has exactly the guests that have a folder.
+/// The list that tests are made from has exactly the guests that have a folder, and each has tests.
 fn of_guests(root: &Path) -> Result<Vec<String>> {
     let list = read(&root.join("crates/testkit/src/guests.rs"))?;
     let calls = list.lines().filter_map(|line| line.trim().strip_prefix("$each!("));
@@ -111,9 +111,85 @@ fn of_guests(root: &Path) -> Result<Vec<String>> {
     for language in ["rust", "c", "python", "js"] {
         built.extend(folders(&root.join("guests").join(language))?);
     }
+    let mut problems = Vec::new();
+    for folder in folders(&root.join("examples"))? {
+        let example = root.join("examples").join(&folder);
+        let Some(name) = guest_of(&example)? else { continue };
+        if !example.join("Cargo.toml").is_file() {
+            built.insert(name);
+        } else if !sources(&example.join("src"))?.iter().any(|(_, text)| runs(&name, text)) {
+            // The program of the example is what the guest is for.
+            problems.push(format!("examples/{folder}: {name} is run by no test of it"));
+        }
+    }
+    let tests = sources(&root.join("crates/cli/tests/integration"))?;
+    let untested = listed.iter().filter(|name| !is_tested(name, &tests));
+    problems.extend(untested.map(|name| format!("guests: {name} has a name among tests alone")));
     let missing = built.difference(&listed).map(|name| format!("guests: {name} is run by no test"));
     let gone = listed.difference(&built).map(|name| format!("guests: there is no {name}"));
-    Ok(missing.chain(gone).collect())
+    problems.extend(missing.chain(gone));
+    Ok(problems)
+}
+
+/// The name of an example's guest.
+fn guest_of(example: &Path) -> Result<Option<String>> {
+    let manifest = example.join("guest/Cargo.toml");
+    if !manifest.is_file() {
+        return Ok(None);
+    }
+    let manifest: Table = toml::from_str(&read(&manifest)?)?;
+    let name = manifest.get("package").and_then(|package| package.get("name")?.as_str());
+    Ok(name.map(str::to_owned))
+}
+
+/// Every file in Rust of a folder and the folders in it: its module's path, and its text.
+fn sources(place: &Path) -> Result<Vec<(Vec<String>, String)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(place).with_context(|| format!("no {}", place.display()))? {
+        let path = entry?.path();
+        let Some(name) = path.file_stem().map(|name| name.to_string_lossy().into_owned()) else {
+            continue;
+        };
+        if path.is_dir() {
+            found.extend(sources(&path)?.into_iter().map(|(mut module, text)| {
+                module.insert(0, name.clone());
+                (module, text)
+            }));
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            found.push((vec![name], read(&path)?));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a test of this source finds the guest.
+fn runs(guest: &str, source: &str) -> bool {
+    let tests = source.split_once(TEST).map_or("", |(_, tests)| tests);
+    tests.contains(&format!("testkit::guest(\"{guest}\")"))
+}
+
+/// What stands above every test, also those of a runtime.
+const TEST: &str = "test]\n";
+
+/// Whether what bears the guest's name is a test or has some: promises, a module, a function. A
+/// whole file of tests that happens to be called so says nothing of the guest.
+fn is_tested(guest: &str, tests: &[(Vec<String>, String)]) -> bool {
+    let name = guest.replace('-', "_");
+    let module = format!("mod {name} {{");
+    let function = format!("{TEST}pub(crate) fn {name}(");
+    tests.iter().any(|(path, text)| {
+        let file = path.len() > 1 && path.last() == Some(&name) && text.contains(TEST);
+        let promised = text.split("promises!(").skip(1).any(|promises| {
+            let promises = promises.split(");").next().unwrap_or_default();
+            let guests = promises.split_once("] of").map_or("", |(_, guests)| guests);
+            guests.split(',').any(|guest| guest.trim() == name)
+        });
+        let inside = text
+            .split(&module)
+            .skip(1)
+            .any(|module| module.split("\n}").next().unwrap_or_default().contains(TEST));
+        file || promised || inside || text.contains(&function)
+    })
 }
 
 #[cfg(test)]
@@ -143,6 +219,29 @@ mod tests {
         let manifest = toml::from_str("[package]\nname = \"wharf-lock\"").unwrap();
         assert_eq!(of_package("lock", &manifest), None);
         assert!(of_package("locks", &manifest).is_some());
+    }
+
+    #[test]
+    fn a_name_among_tests_is_no_test() {
+        let tested = |path: &[&str], text: &str| {
+            let path = path.iter().map(|name| (*name).to_owned()).collect();
+            is_tested("kv-old", &[(path, text.to_owned())])
+        };
+        assert!(tested(&["keyvalue"], "promises!([\n    a,\n] of kv_new,\n    kv_old);"));
+        assert!(tested(&["keyvalue"], "mod kv_old {\n    #[test]\n    fn a() {}\n}"));
+        assert!(tested(&["keyvalue"], "#[test]\npub(crate) fn kv_old() {}"));
+        assert!(tested(&["keyvalue", "kv_old"], "#[test]\nfn a() {}"));
+        assert!(!tested(&["kv_old"], "#[test]\nfn a() {}"));
+        assert!(!tested(&["keyvalue"], "promises!([kv_old] of kv_new);"));
+        assert!(!tested(&["keyvalue"], "mod kv_old {\n}\n#[test]\nfn a() {}"));
+        assert!(!tested(&["keyvalue"], "pub(crate) fn kv_old() {}"));
+    }
+
+    #[test]
+    fn the_guest_of_a_program_is_found_by_a_test_of_it() {
+        let test = "#[tokio::test]\nasync fn a() {\n    testkit::guest(\"visits\");\n}";
+        assert!(runs("visits", test) && !runs("other", test));
+        assert!(!runs("visits", &test.replace("#[tokio::test]", "")));
     }
 
     #[test]

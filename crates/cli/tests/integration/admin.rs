@@ -3,14 +3,21 @@
 use crate::support::client::{Connection, get, request};
 use crate::support::{Folder, deploy, eventually, serve};
 use http_body_util::{BodyExt as _, Empty};
+use serde_json::Value;
 use std::net::{SocketAddr, TcpListener};
 use testkit::program::Signal;
 
 const HEALTH: &str = "/.well-known/wharf/health";
 
 /// An address that was free a moment ago. No other test's server is at this one.
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap()
+}
+
+/// What the address says.
+pub(crate) fn health(admin: SocketAddr) -> Value {
+    let answer = Connection::http1(admin).unwrap().send(get(HEALTH)).unwrap();
+    serde_json::from_slice(&answer.body).unwrap()
 }
 
 fn file(admin: SocketAddr, more: &str) -> String {
@@ -35,10 +42,11 @@ fn health_is_on_an_address_of_its_own_and_only_there() {
     let mut connection = Connection::http1(admin).unwrap();
     let answer = connection.send(get(HEALTH)).unwrap();
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
-    let value: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let value: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((&value["status"], &value["app"]), (&"ok".into(), &"watched".into()));
     assert_eq!(value["file"], "current");
     assert!(value["guest-memory"].is_u64());
+    assert_eq!(value["requests"]["web"]["answered"], 0);
     assert_eq!(connection.send(get("/")).unwrap().status, 404);
     let post = request("POST", HEALTH, Empty::new().boxed());
     assert_eq!(connection.send(post).unwrap().status, 405);

@@ -23,21 +23,26 @@ fn sign(wharf: &Served, form: &str) -> (u16, String) {
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-#[test]
-fn what_visitors_write_stays() {
-    let mut wharf = guestbook();
-    assert!(wharf.text("/").contains("Nobody has written here yet"));
-    assert_eq!(sign(&wharf, "name=Ada&message=Ahoy+there"), (303, "/".to_owned()));
-    assert_eq!(sign(&wharf, "name=Bob&message=%3Cscript%3E"), (303, "/".to_owned()));
-    let page = wharf.text("/");
-    let (bob, ada) = (page.find("<strong>Bob</strong>"), page.find("<strong>Ada</strong>"));
-    assert!(bob.unwrap() < ada.unwrap(), "the newest first");
-    assert!(page.contains("Ahoy there") && page.contains("&lt;script&gt;"), "{page}");
-    assert!(!page.contains("<script>"));
-    wharf.program.signal(Signal::SIGTERM);
-    assert_eq!(wharf.program.end().code(), Some(0));
-    let again = wharf.folder.serve(&[]);
-    assert!(again.text("/").contains("Ahoy there"));
+#[expect(clippy::module_inception, reason = "guests are listed by their names")]
+pub(crate) mod guestbook {
+    use super::{Signal, guestbook, sign};
+
+    #[test]
+    fn what_visitors_write_stays() {
+        let mut wharf = guestbook();
+        assert!(wharf.text("/").contains("Nobody has written here yet"));
+        assert_eq!(sign(&wharf, "name=Ada&message=Ahoy+there"), (303, "/".to_owned()));
+        assert_eq!(sign(&wharf, "name=Bob&message=%3Cscript%3E"), (303, "/".to_owned()));
+        let page = wharf.text("/");
+        let (bob, ada) = (page.find("<strong>Bob</strong>"), page.find("<strong>Ada</strong>"));
+        assert!(bob.unwrap() < ada.unwrap(), "the newest first");
+        assert!(page.contains("Ahoy there") && page.contains("&lt;script&gt;"), "{page}");
+        assert!(!page.contains("<script>"));
+        wharf.program.signal(Signal::SIGTERM);
+        assert_eq!(wharf.program.end().code(), Some(0));
+        let again = wharf.folder.serve(&[]);
+        assert!(again.text("/").contains("Ahoy there"));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ promises!([a_file_alone_is_served, both_versions_of_http_are_spoken] of
 promises!([a_file_alone_is_served, both_versions_of_http_are_spoken, a_body_comes_back] of
     hello_python, hello_js);
 promises!([a_file_alone_is_served] of imports_everything);
+promises!([the_smallest_example_does_what_its_readme_says] of hello);
 
 /// What each guest says to whoever asks for `/x`.
 fn hello(guest: &str) -> &'static str {
@@ -86,9 +87,8 @@ fn what_the_command_line_grants_is_granted() {
     assert!(text.contains("environment: 2\n") && text.contains("files: 1 folders\n"), "{text}");
 }
 
-#[test]
-fn the_smallest_example_does_what_its_readme_says() {
-    assert_eq!(serve("hello").text("/world"), "Hello from /world\n");
+fn the_smallest_example_does_what_its_readme_says(guest: &str) {
+    assert_eq!(serve(guest).text("/world"), "Hello from /world\n");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Guests that do harm: their request fails, it is logged, and the next one is served.
 
+use crate::admin::{free, health};
 use crate::support::client::{Connection, get};
 use crate::support::{Served, deploy, promises};
+use serde_json::json;
 use std::time::Duration;
+use testkit::program::Signal;
 
 promises!([
     what_never_ends_is_ended,
@@ -14,10 +17,15 @@ promises!([
     a_trap_in_the_middle_of_a_body_is_no_whole_answer,
     a_trap_is_logged_with_names,
     a_loop_is_logged_with_names,
+    requests_are_counted_by_how_they_end,
 ] of hostile_p2, hostile_p3);
 
 fn harmed(guest: &str, timeout: &str) -> Served {
-    deploy(&format!(
+    deploy(&harm_file(guest, timeout))
+}
+
+fn harm_file(guest: &str, timeout: &str) -> String {
+    format!(
         r#"
             name = "harm"
             [component.web]
@@ -30,7 +38,7 @@ fn harmed(guest: &str, timeout: &str) -> Served {
             [[http.route]]
             component = "web"
         "#
-    ))
+    )
 }
 
 /// Does harm, and shows that the same server goes on.
@@ -163,6 +171,19 @@ fn a_loop_is_logged_with_names(guest: &str) {
     let line = logged(&wharf, "/loop");
     assert!(line.contains("component=web") && line.contains("did not answer in time"), "{line}");
     assert!(line.contains(&guest.replace('-', "_")), "{line}");
+}
+
+fn requests_are_counted_by_how_they_end(guest: &str) {
+    let admin = free();
+    let wharf = deploy(&format!("{}\n[http]\nadmin = \"{admin}\"\n", harm_file(guest, "1s")));
+    assert_eq!((harm(&wharf, "/trap"), harm(&wharf, "/loop")), (500, 504));
+    let counted = health(admin)["requests"]["web"].clone();
+    let expected = json!({ "answered": 2, "failed": 1, "timed-out": 1, "turned-away": 0 });
+    assert_eq!(counted, expected);
+    // A component that the new file has as it was counts on.
+    wharf.program.signal(Signal::SIGHUP);
+    wharf.program.wait_for("Reloaded");
+    assert_eq!(health(admin)["requests"]["web"], counted);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Limits of calls and bodies, and what clients are told beyond them.
 
+use crate::admin::{free, health};
 use crate::support::client::{Connection, Opened, ask, beside, get, pieces, post, request, wait};
 use crate::support::raw::Raw;
 use crate::support::{Served, deploy, eventually, pause};
@@ -8,7 +9,11 @@ use hyper::body::Frame;
 use std::time::Duration;
 
 fn limited(guest: &str, limits: &str) -> Served {
-    deploy(&format!(
+    deploy(&file(guest, limits))
+}
+
+fn file(guest: &str, limits: &str) -> String {
+    format!(
         r#"
             name = "limited"
             [component.web]
@@ -17,7 +22,7 @@ fn limited(guest: &str, limits: &str) -> Served {
             [[http.route]]
             component = "web"
         "#
-    ))
+    )
 }
 
 /// Takes the only place, until dropped. The head of the answer shows that it has it.
@@ -29,11 +34,15 @@ fn occupy(wharf: &Served) -> (Connection, Opened) {
 
 #[test]
 fn beyond_concurrency_and_queue_is_503_at_once() {
-    let wharf = limited("hostile-p2", "concurrency = 1, queue = 0, request-timeout = '5m'");
+    let (admin, limits) = (free(), "concurrency = 1, queue = 0, request-timeout = '5m'");
+    let file = file("hostile-p2", limits);
+    let wharf = deploy(&format!("{file}\n[http]\nadmin = \"{admin}\"\n"));
     let _place = occupy(&wharf);
     let answer = wharf.get("/good");
     assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
     assert_eq!(answer.text(), "the component is at its limit\n");
+    let counted = &health(admin)["requests"]["web"];
+    assert_eq!((&counted["answered"], &counted["turned-away"]), (&1.into(), &1.into()));
 }
 
 #[test]

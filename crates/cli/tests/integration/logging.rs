@@ -1,13 +1,22 @@
 //! What components and the host write down.
 
 use crate::support::client::{Connection, get, with};
-use crate::support::{Folder, Served, deploy};
+use crate::support::{Folder, Served, deploy, promises};
 use serde_json::Value;
 
-fn serve(args: &[&str]) -> Served {
+promises!([
+    both_ids_write_records_that_programs_read,
+    what_is_printed_is_logged_too,
+    nobody_forges_a_line,
+    a_filter_says_who_is_heard,
+    who_says_too_much_is_cut_and_counted,
+    without_being_asked_for_there_is_no_access_log,
+] of logging);
+
+fn serve(guest: &str, args: &[&str]) -> Served {
     let folder = Folder::new();
-    folder.guest("logging");
-    folder.serve(&[args, &["logging.wasm"]].concat())
+    folder.guest(guest);
+    folder.serve(&[args, &[&format!("{guest}.wasm")]].concat())
 }
 
 /// The record with this message.
@@ -18,9 +27,8 @@ fn record(wharf: &Served, message: &str) -> Value {
     })
 }
 
-#[test]
-fn both_ids_write_records_that_programs_read() {
-    let wharf = serve(&["--log-format", "json", "--log", "trace"]);
+fn both_ids_write_records_that_programs_read(guest: &str) {
+    let wharf = serve(guest, &["--log-format", "json", "--log", "trace"]);
     for id in ["draft", "unversioned"] {
         for level in ["trace", "debug", "info", "warn", "error", "critical"] {
             let path = format!("/{id}?level={level}&context=here&message={id}-{level}");
@@ -31,7 +39,7 @@ fn both_ids_write_records_that_programs_read() {
             let shown = if level == "critical" { "error" } else { level };
             assert_eq!(value["level"], shown.to_uppercase(), "{value}");
             assert_eq!(value["target"], "guest");
-            assert_eq!(value["component"], "logging");
+            assert_eq!(value["component"], guest);
             assert_eq!(value["context"], "here");
             assert_eq!(value["request"], format!("{id}-{level}-id"));
             assert_eq!(value["critical"].as_bool(), (level == "critical").then_some(true));
@@ -40,9 +48,8 @@ fn both_ids_write_records_that_programs_read() {
     }
 }
 
-#[test]
-fn what_is_printed_is_logged_too() {
-    let wharf = serve(&["--log-format", "json"]);
+fn what_is_printed_is_logged_too(guest: &str) {
+    let wharf = serve(guest, &["--log-format", "json"]);
     let asked = with(get("/print?message=ahoy"), "x-request-id", "printed");
     assert_eq!(Connection::http1(wharf.address).unwrap().send(asked).unwrap().text(), "logged");
     let contexts = wharf.program.wait_until("both streams", |lines| {
@@ -57,23 +64,21 @@ fn what_is_printed_is_logged_too() {
     assert_eq!(contexts, ["stderr", "stdout"]);
 }
 
-#[test]
-fn nobody_forges_a_line() {
-    let wharf = serve(&["--log", "info"]);
+fn nobody_forges_a_line(guest: &str) {
+    let wharf = serve(guest, &["--log", "info"]);
     let forged = "one%0A2026-01-01%20WARN%20forged%1B%5B31m";
     assert_eq!(wharf.text(&format!("/draft?level=info&message={forged}")), "logged");
     let line = wharf.program.wait_for("forged");
     assert!(line.contains("one\\n2026-01-01 WARN forged") && !line.contains('\x1b'), "{line}");
 }
 
-#[test]
-fn a_filter_says_who_is_heard() {
+fn a_filter_says_who_is_heard(guest: &str) {
     for (filter, heard, unheard) in [
         ("info", "info", "debug"),
         ("warn,guest::logging=debug", "debug", "trace"),
         ("info,guest=error", "error", "warn"),
     ] {
-        let wharf = serve(&["--log", filter]);
+        let wharf = serve(guest, &["--log", filter]);
         for level in [unheard, heard] {
             wharf.text(&format!("/draft?level={level}&message=say-{level}"));
         }
@@ -85,20 +90,19 @@ fn a_filter_says_who_is_heard() {
     assert_ne!(ended.code, Some(0));
 }
 
-#[test]
-fn who_says_too_much_is_cut_and_counted() {
-    let wharf = deploy(
+fn who_says_too_much_is_cut_and_counted(guest: &str) {
+    let wharf = deploy(&format!(
         r#"
             name = "talkative"
             [component.web]
-            source = "logging.wasm"
-            limits = { log-rate = 10 }
+            source = "{guest}.wasm"
+            limits = {{ log-rate = 10 }}
             [log]
             format = "json"
             [[http.route]]
             component = "web"
-        "#,
-    );
+        "#
+    ));
     assert_eq!(wharf.text("/draft?level=info&message=again&times=5000"), "logged");
     let (said, dropped) = wharf.program.wait_until("a count", |lines| {
         let values = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -139,9 +143,8 @@ fn the_access_log_has_a_line_for_each_request() {
     }
 }
 
-#[test]
-fn without_being_asked_for_there_is_no_access_log() {
-    let wharf = serve(&["--log", "trace"]);
+fn without_being_asked_for_there_is_no_access_log(guest: &str) {
+    let wharf = serve(guest, &["--log", "trace"]);
     wharf.text("/draft?level=info&message=mark");
     wharf.program.wait_for("mark");
     assert!(!wharf.program.errors().iter().any(|line| line.contains("wharf::access")));

@@ -14,6 +14,7 @@ mod bad_clients;
 mod bad_files;
 mod bad_requests;
 mod cache;
+mod closed_files;
 mod compile_cache;
 mod config;
 mod conformance;
@@ -46,10 +47,13 @@ mod guests {
     use super::cache::cache_p2;
     use super::config::config_reader;
     use super::echo::{http_echo_p2, http_echo_p3};
-    use super::hello::{hello_c, hello_js, hello_p2, hello_p3, hello_python, imports_everything};
+    use super::guestbook::guestbook;
+    use super::hello::{
+        hello, hello_c, hello_js, hello_p2, hello_p3, hello_python, imports_everything,
+    };
     use super::hostile::{hostile_p2, hostile_p3};
     use super::keyvalue::{kv_bench, kv_draft, kv_draft2, kv_old, kv_operations, kv_wasmcloud};
-    use super::logging;
+    use super::logging::logging;
     use super::outbound::{http_proxy_p2, http_proxy_p3, sockets};
     use super::run::{command_p1, command_p2, command_p3, exports};
     use super::stream::{http_stream_p2, http_stream_p3};

@@ -123,7 +123,7 @@ fn folders_are_seen_where_granted(guest: &str) {
     assert_eq!(ended.code, Some(1), "without a grant there are no files");
     let ended = on("nowhere", &["list", "."]);
     assert_eq!(ended.code, Some(64));
-    assert!(ended.errors.contains("`nowhere` is no directory"), "{}", ended.errors);
+    assert!(ended.errors.contains("there is no directory `nowhere`"), "{}", ended.errors);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The certificate and key of a server, from PEM files that may change while it runs.
 
 use arc_swap::ArcSwap;
-use base::{Error, Result};
+use base::{Error, Kind, Result};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,8 +32,8 @@ impl ServerIdentity {
     /// Reads a chain of certificates, the server's own first, and its private key, both PEM.
     ///
     /// # Errors
-    /// `NotFound` or `Unavailable` if a file cannot be read, `Invalid` if it is not PEM or the
-    /// key belongs to another certificate.
+    /// `NotFound`, `Denied` or `Unavailable` if a file cannot be read, `Invalid` if it is not PEM
+    /// or the key belongs to another certificate.
     pub fn load(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Arc<Self>> {
         let (certificate, key) = (certificate.into(), key.into());
         let stamps = [stamp(&certificate), stamp(&key)];
@@ -130,12 +130,7 @@ fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
 
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| {
-        let message = format!("reading `{}`", path.display());
-        match error.kind() {
-            std::io::ErrorKind::NotFound => Error::not_found(message),
-            _ => Error::unavailable(message),
-        }
-        .with_source(error)
+        Error::unreadable(format!("reading `{}`", path.display()), error, Kind::Unavailable)
     })
 }
 
