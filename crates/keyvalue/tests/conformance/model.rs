@@ -1,7 +1,7 @@
 //! Random calls in a row, each answered as a map with a clock would answer.
 
 use crate::disk::Disk;
-use crate::{embedded, remote, trial};
+use crate::{embedded, trial};
 use base::Kind;
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -55,14 +55,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("model::embedded_answers_as_a_map", check(kinds(100, true), strict)),
         trial("model::relaxed_answers_as_a_map", check(kinds(200, true), relaxed)),
     ];
-    for vendor in testkit::servers::VENDORS {
+    for (server, open) in crate::servers() {
         let kinds = Kinds { cases: 20, reopens: true, timed: false };
         let make = move || -> Open {
             // As much its own as a new folder is.
-            let folder = Arc::new(tempfile::tempdir().unwrap());
-            Box::new(move |_clock| remote(vendor.name, folder.path()))
+            let (folder, open) = (tempfile::tempdir().unwrap(), Arc::clone(&open));
+            Box::new(move |_clock| open(folder.path()))
         };
-        let name = format!("model::{}_answers_as_a_map", vendor.name);
+        let name = format!("model::{server}_answers_as_a_map");
         trials.push(trial(name, check(kinds, make)));
     }
     trials
@@ -272,9 +272,15 @@ async fn one(store: &dyn Store, model: &mut Model, call: Call) -> Result<(), Str
             same(&store.get_many(&names, usize::MAX).await.map_err(failed)?, &wanted)?;
         }
         Call::Set(key, value, ttl) => {
-            let living = ttl.map(|ttl| Duration::from_millis(ttl.into()));
-            let options = WriteOptions { ttl: living, ..plain };
-            store.set(KEYS[key], value.clone(), &options).await.map_err(failed)?;
+            let written = match ttl {
+                None => store.put(KEYS[key], value.clone()).await,
+                Some(ttl) => {
+                    let ttl = Some(Duration::from_millis(ttl.into()));
+                    let options = WriteOptions { ttl, ..plain };
+                    store.set(KEYS[key], value.clone(), &options).await.map(drop)
+                }
+            };
+            written.map_err(failed)?;
             model.put(key, value, ttl);
         }
         Call::Create(key, value) => {
