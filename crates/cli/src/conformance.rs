@@ -27,6 +27,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// A promise that takes longer is broken.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long calls that nobody waits for any more may still be on their way.
+const SETTLE: Duration = Duration::from_millis(250);
+
 /// A capability that can be tried, in the one list of them.
 pub(crate) struct Conformance {
     /// Its name.
@@ -74,6 +77,8 @@ pub(crate) async fn run<C: ?Sized + Send + Sync + 'static>(
     let outcome = tokio::select! {
         outcome = attempt(capability, promises, describe, &bindings) => outcome,
         () = interrupted() => {
+            // What is on its way to the server arrives before it is removed.
+            tokio::time::sleep(SETTLE).await;
             Err(Error::unavailable("ended by a signal; what was tried is removed"))
         }
     };

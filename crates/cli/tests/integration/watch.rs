@@ -9,9 +9,15 @@ promises!([
 ] of kv_watch_draft, kv_watch_draft2, kv_watch_old, kv_watch_wasmcloud);
 
 fn watched(guest: &str, what: &str) -> Served {
+    watched_in("embedded:", guest, what)
+}
+
+fn watched_in(url: &str, guest: &str, what: &str) -> Served {
     deploy(&format!(
         r#"
-            name = "watched"
+            name = "watched-{guest}"
+            [keyvalue]
+            default = "{url}"
             [component.web]
             source = "kv-draft2.wasm"
             [component.watcher]
@@ -33,15 +39,26 @@ fn seen(wharf: &Served, key: &str, note: &str) {
 }
 
 fn changes_are_told(guest: &str) {
-    let wharf = watched(guest, "");
+    told(&watched(guest, ""), guest);
+}
+
+#[test]
+fn every_backend_has_changes_told() {
+    for entry in keyvalue::BACKENDS {
+        let url = testkit::servers::url(entry.name).unwrap_or_else(|| format!("{}:", entry.name));
+        told(&watched_in(&url, "kv-watch-draft2", ""), "kv-watch-draft2");
+    }
+}
+
+fn told(wharf: &Served, guest: &str) {
     for text in ["one", "eleven"] {
         assert_eq!(wharf.get(&format!("/set?k=a&v={text}")).status, 200);
         // The older draft is handed the value as a resource, of which it notes the length.
         let length = text.len().to_string();
-        seen(&wharf, "a", if guest == "kv-watch-old" { &length } else { text });
+        seen(wharf, "a", if guest == "kv-watch-old" { &length } else { text });
     }
     assert_eq!(wharf.get("/delete?k=a").status, 200);
-    seen(&wharf, "a", "(deleted)");
+    seen(wharf, "a", "(deleted)");
 }
 
 fn only_what_is_watched_is_told(guest: &str) {
