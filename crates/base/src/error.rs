@@ -99,6 +99,20 @@ impl Error {
         self
     }
 
+    /// The same error once more, for another caller; of its sources only what they say.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let Parts { kind, message, hint, source } = &*self.0;
+        let mut error = Self::new(*kind, message.clone());
+        error.0.hint.clone_from(hint);
+        if source.is_some() {
+            let chain = self.to_string();
+            let chain = chain.get(message.len() + 2..).unwrap_or_default().to_owned();
+            error = error.with_source(chain);
+        }
+        error
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> Kind {
         self.0.kind
@@ -190,5 +204,15 @@ mod tests {
         assert_eq!(error.to_string(), "binding `x`: writing `a.redb`: disk full");
         assert_eq!(error.kind(), Kind::Unavailable);
         assert!(error.kind().is_temporary());
+    }
+
+    #[test]
+    fn another_caller_is_told_the_same() {
+        let inner = Error::invalid("a").with_source(std::io::Error::other("b"));
+        for error in [Error::timeout("c"), Error::timeout("c").with_source(inner).with_hint("d")] {
+            let again = error.again();
+            assert_eq!(again.to_string(), error.to_string());
+            assert_eq!((again.kind(), again.hint()), (error.kind(), error.hint()));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One client per vendor, shared by the capabilities; and TLS, shared by everything.
 
+pub mod batcher;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod gate;

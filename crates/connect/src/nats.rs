@@ -287,7 +287,10 @@ impl Connection {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<Answer<PublishAck>> {
-        let sent = self.0.jetstream.publish_with_headers(subject, headers, payload).await;
+        let sent = match headers.is_empty() {
+            true => self.0.jetstream.publish(subject, payload).await,
+            false => self.0.jetstream.publish_with_headers(subject, headers, payload).await,
+        };
         let answer = match sent {
             Ok(answer) => answer.await,
             Err(error) => Err(error),

@@ -18,6 +18,7 @@ use redis::{
     TlsCertificates, TlsMode, Value,
 };
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -76,10 +77,12 @@ pub struct Redis {
     gate: Gate,
     link: Link,
     config: AsyncConnectionConfig,
-    /// The connection that calls share.
-    current: StdMutex<Option<Connection>>,
-    /// Held by the call that makes one; the others wait for it.
-    connecting: Mutex<()>,
+    /// The connection that calls share, and which one it is.
+    current: StdMutex<Option<(u64, Connection)>>,
+    /// Held by the call that makes one; the others wait for it. How many were made.
+    connecting: Mutex<u64>,
+    /// How many calls were answered.
+    answered: AtomicU64,
 }
 
 enum Link {
@@ -138,6 +141,7 @@ impl Redis {
             config,
             current: StdMutex::default(),
             connecting: Mutex::default(),
+            answered: AtomicU64::default(),
         })
     }
 
@@ -171,21 +175,42 @@ impl Redis {
         &self,
         exchange: impl AsyncFnOnce(&mut Connection) -> Result<T, RedisError>,
     ) -> Result<T> {
-        self.gate
+        let (mut used, answered) = (None, self.answered.load(Relaxed));
+        let outcome = self
+            .gate
             .call(async {
-                let mut connection = self.connection().await?;
+                let (number, mut connection) = self.connection().await?;
+                used = Some(number);
                 match exchange(&mut connection).await {
-                    Ok(value) => Ok(value),
+                    Ok(value) => {
+                        self.answered.fetch_add(1, Relaxed);
+                        Ok(value)
+                    }
                     Err(error) => {
                         if is_lost(&error) {
-                            // The next call connects anew.
-                            *self.current() = None;
+                            self.discard(number);
                         }
                         Err(self.classify(error))
                     }
                 }
             })
-            .await
+            .await;
+        if let (Err(error), Some(number)) = (&outcome, used)
+            && error.kind() == Kind::Timeout
+            && self.answered.load(Relaxed) == answered
+        {
+            // Nobody was answered meanwhile. By now another may be the master.
+            self.discard(number);
+        }
+        outcome
+    }
+
+    /// Has the next call connect anew, if nobody has yet.
+    fn discard(&self, number: u64) {
+        let mut current = self.current();
+        if current.as_ref().is_some_and(|(other, _)| *other == number) {
+            *current = None;
+        }
     }
 
     /// What each server says of itself, once it is known to be what was meant: Redis of version 6.2
@@ -283,24 +308,25 @@ impl Redis {
         })
     }
 
-    async fn connection(&self) -> Result<Connection> {
+    async fn connection(&self) -> Result<(u64, Connection)> {
         if let Some(current) = &*self.current() {
             return Ok(current.clone());
         }
         // In a box, as what is done for the first call only would make all of them large.
         Box::pin(async {
-            let _connecting = self.connecting.lock().await;
+            let mut number = self.connecting.lock().await;
             if let Some(current) = &*self.current() {
                 return Ok(current.clone());
             }
             let made = self.connect().await?;
-            *self.current() = Some(made.clone());
-            Ok(made)
+            *number += 1;
+            *self.current() = Some((*number, made.clone()));
+            Ok((*number, made))
         })
         .await
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<Connection>> {
+    fn current(&self) -> MutexGuard<'_, Option<(u64, Connection)>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

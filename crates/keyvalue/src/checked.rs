@@ -117,6 +117,12 @@ impl<S: Store> Store for Checked<S> {
         self.0.exists(key).await
     }
 
+    async fn put(&self, key: &str, value: Bytes) -> Result<()> {
+        self.key(key)?;
+        self.value(&value)?;
+        self.0.put(key, value).await
+    }
+
     async fn set(&self, key: &str, value: Bytes, options: &WriteOptions) -> Result<Version> {
         self.key(key)?;
         self.value(&value)?;

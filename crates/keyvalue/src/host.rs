@@ -40,12 +40,17 @@ pub const VALUES: &[&str] =
 pub struct KeyValue;
 
 /// An open store: the resource `bucket` of every draft.
-pub struct Bucket(Arc<dyn Store>);
+pub struct Bucket {
+    store: Arc<dyn Store>,
+    /// The binding, as errors name it.
+    name: Arc<str>,
+}
 
 impl Bucket {
-    /// A bucket of `store`.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self(store)
+    /// A bucket of `store`, which is called `name` in errors.
+    pub fn new(store: Arc<dyn Store>, name: &str) -> Self {
+        let name = if name.is_empty() { base::DEFAULT } else { name };
+        Self { store, name: name.into() }
     }
 }
 
@@ -160,6 +165,17 @@ impl Reason {
                 _ => Self::Other(words(&error)),
             }),
         }
+    }
+}
+
+/// An error of what is behind the binding `name`, which tells where to look. What the guest did
+/// wrong it knows without.
+fn named(error: Error, name: &str) -> Error {
+    match error.kind() {
+        Kind::Unavailable | Kind::Timeout | Kind::Exhausted | Kind::Corrupt | Kind::Internal => {
+            error.context(format!("binding `{name}`"))
+        }
+        _ => error,
     }
 }
 

@@ -7,6 +7,8 @@ mod change;
 mod checked;
 mod conflict;
 mod counter;
+#[cfg(feature = "remote")]
+mod joined;
 mod local;
 mod offer;
 mod options;
@@ -96,6 +98,12 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the key has a value, be it empty.
     async fn exists(&self, key: &str) -> Result<bool> {
         Ok(self.get(key).await?.is_some())
+    }
+
+    /// Writes the value, replacing any other and its time to live, for whoever asks for nothing
+    /// else: as [`set`](Store::set) without options and without the version.
+    async fn put(&self, key: &str, value: Bytes) -> Result<()> {
+        self.set(key, value, &WriteOptions::default()).await.map(drop)
     }
 
     /// Writes the value, replacing any other, and returns its version.

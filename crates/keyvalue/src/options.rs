@@ -29,7 +29,7 @@ impl WriteOptions {
     }
 
     /// Whether the write takes effect whatever is there, and stays.
-    #[cfg(any(feature = "etcd", feature = "redis"))]
+    #[cfg(any(feature = "etcd", feature = "host", feature = "redis"))]
     pub(crate) fn asks_for_nothing(&self) -> bool {
         *self == Self::default()
     }

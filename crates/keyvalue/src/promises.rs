@@ -4,6 +4,7 @@
 
 mod batches;
 mod counters;
+mod crowds;
 mod expiry;
 mod fencing;
 mod limits;
@@ -24,6 +25,7 @@ pub const PROMISES: &[&[Promise<dyn Store>]] = &[
     batches::PROMISES,
     versions::PROMISES,
     counters::PROMISES,
+    crowds::PROMISES,
     listing::PROMISES,
     expiry::PROMISES,
     fencing::PROMISES,
@@ -48,7 +50,7 @@ fn some(value: &str) -> Option<Bytes> {
 }
 
 async fn put(store: &dyn Store, key: &str, value: &str) -> base::Result<()> {
-    store.set(key, text(value), &PLAIN).await.map(drop)
+    store.put(key, text(value)).await
 }
 
 /// All keys that the options ask for, page by page.

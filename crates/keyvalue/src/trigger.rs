@@ -5,6 +5,7 @@ mod guest;
 mod lanes;
 mod retry;
 
+use crate::host::Bucket;
 use crate::{Change, Store, WatchOptions};
 use base::Result;
 use engine::{Guest, Stop};
@@ -47,8 +48,14 @@ impl Watcher {
     }
 
     /// Tells one change; the error is the guest's.
-    async fn tell(&self, store: &Arc<dyn Store>, change: &Change) -> wasmtime::Result<()> {
-        guest::call(&self.guest, &self.exported, store, change).await
+    async fn tell(
+        &self,
+        store: &Arc<dyn Store>,
+        binding: &str,
+        change: &Change,
+    ) -> wasmtime::Result<()> {
+        let bucket = Bucket::new(Arc::clone(store), binding);
+        guest::call(&self.guest, &self.exported, bucket, change).await
     }
 }
 
@@ -90,7 +97,7 @@ async fn tell(
     loop {
         let watcher = watcher.borrow().clone();
         let (component, interface) = (watcher.guest.name(), watcher.interface());
-        let Err(error) = watcher.tell(store, &change).await else { return };
+        let Err(error) = watcher.tell(store, binding, &change).await else { return };
         let attempt = attempts.count();
         tracing::warn!(
             %component, interface, binding, key, attempt,

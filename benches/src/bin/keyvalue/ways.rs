@@ -160,7 +160,7 @@ async fn operate(
     let many = || (0..MANY).map(|number| format!("{key}/{number}"));
     match operation {
         "get" => drop(store.get(key).await?),
-        "set" => store.set(key, value(), plain).await.map(drop)?,
+        "set" => store.put(key, value()).await?,
         "increment" => store.increment(key, 1, plain).await.map(drop)?,
         "swap" => {
             let seen = store.versioned(key).await?;

@@ -112,3 +112,34 @@ impl Report {
         report.to_string().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_broken_is_said_in_every_form() {
+        let mut report = Report::new("keyvalue", "toy 1.0".to_owned());
+        report.name("toy://host".to_owned());
+        let took = Duration::from_millis(12);
+        report.add(Tried { name: "kept_one", took, broken: None });
+        let broken = Some("found <2>, not 1".to_owned());
+        report.add(Tried { name: "broken_one", took, broken });
+        assert_eq!(report.broken(), 1);
+
+        let text = report.render(ReportFormat::Text);
+        assert!(text.contains("BROKEN broken_one"), "{text}");
+        assert!(text.contains("\n         found <2>, not 1\n"), "{text}");
+        assert!(text.ends_with("2 promises: 1 kept, 1 broken"), "{text}");
+
+        let json = report.render(ReportFormat::Json);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["broken"], 1);
+        assert_eq!(json["promises"][1]["kept"], false);
+        assert_eq!(json["promises"][1]["broken"], "found <2>, not 1");
+
+        let junit = report.render(ReportFormat::Junit);
+        assert!(junit.contains(r#"tests="2""#) && junit.contains(r#"failures="1""#), "{junit}");
+        assert!(junit.contains(r#"<failure message="found &lt;2&gt;, not 1"#), "{junit}");
+    }
+}

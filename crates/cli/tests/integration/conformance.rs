@@ -1,9 +1,10 @@
 //! `wharf conformance`: a server of the user's, held to the promises.
 
-use crate::support::Folder;
+use crate::support::{Folder, eventually};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use testkit::program::{Program, Signal};
 
 /// What Redis answers to one line.
 fn redis(address: SocketAddr, line: &str) -> String {
@@ -77,4 +78,54 @@ fn a_server_that_is_away_or_refuses_is_no_broken_promise() {
     let ended = folder.run(&["conformance", "keyvalue", "radis://x"]);
     assert_eq!(ended.code, Some(64), "{}", ended.errors);
     assert!(ended.errors.contains("did you mean `redis`?"), "{}", ended.errors);
+}
+
+#[test]
+fn what_is_in_the_users_place_already_stays() {
+    let server = testkit::servers::redis_with(&[]);
+    let (address, url) = (server.address(), server.url());
+    let folder = Folder::with(&format!(
+        r#"
+            name = "mine"
+            [component.web]
+            source = "kv-draft2.wasm"
+            [[http.route]]
+            component = "web"
+            [keyvalue]
+            default = {{ url = "{url}", prefix = "mine" }}
+        "#
+    ));
+    let wharf = folder.serve(&[]);
+    assert_eq!(wharf.get("/set?k=key&v=value").status, 200);
+    let before = redis(address, "DBSIZE\r\n");
+    let set = ["conformance", "keyvalue", &url, "--set", "prefix=mine"];
+    let ended = wharf.folder.run(&set);
+    assert_eq!(ended.code, Some(0), "{}\n{}", ended.output, ended.errors);
+    assert_eq!(wharf.text("/get?k=key"), "value");
+    assert_eq!(redis(address, "DBSIZE\r\n"), before);
+    let ended = wharf.folder.run(&["conformance", "keyvalue", "embedded:mine.redb"]);
+    assert_eq!(ended.code, Some(64), "{}", ended.errors);
+    assert!(ended.errors.contains("may have entries already"), "{}", ended.errors);
+}
+
+#[test]
+fn a_signal_leaves_the_server_as_it_was() {
+    let server = testkit::servers::redis_with(&[]);
+    let folder = Folder::new();
+    let mut trying = Program::start(&mut folder.wharf(&["conformance", "keyvalue", &server.url()]));
+    eventually("something is tried", || {
+        (redis(server.address(), "DBSIZE\r\n") != ":0\r\n").then_some(())
+    });
+    trying.signal(Signal::SIGINT);
+    assert_eq!(trying.end().code(), Some(69));
+    assert_eq!(redis(server.address(), "DBSIZE\r\n"), ":0\r\n", "nothing is left");
+}
+
+#[test]
+fn a_cache_is_held_to_its_promises_and_left_as_it_was() {
+    let server = testkit::servers::redis_with(&[]);
+    let ended = Folder::new().run(&["conformance", "cache", &server.url()]);
+    assert_eq!(ended.code, Some(0), "{}\n{}", ended.output, ended.errors);
+    assert!(ended.output.trim_end().ends_with(" 0 broken"), "{}", ended.output);
+    assert_eq!(redis(server.address(), "DBSIZE\r\n"), ":0\r\n", "nothing is left");
 }

@@ -5,6 +5,7 @@ mod settings;
 mod transaction;
 mod watch;
 
+use crate::joined::{Joined, Together};
 use crate::room::Room;
 use crate::{
     Changes, Checked, Cursor, Expect, ListOptions, Offer, Page, Store, Version, Versioned,
@@ -49,7 +50,7 @@ impl Backend for Etcd {
         let prefix: Arc<str> = self.prefix(&place).into();
         let found = self.probe(&server, &prefix).await?;
         let watching = Watching::new(Arc::clone(&server), &format!("{prefix}k/"));
-        Ok(Arc::new(Checked::new(Keys {
+        let keys = Keys {
             leases: Leases::new(Arc::clone(&server), found.shortest),
             server,
             prefix,
@@ -59,7 +60,8 @@ impl Backend for Etcd {
             counting: std::array::from_fn(|_| Mutex::default()),
             offer: found.offer,
             watching,
-        })))
+        };
+        Ok(Arc::new(Checked::new(Joined::new(keys, self.timeout))))
     }
 }
 
@@ -385,5 +387,17 @@ impl Keys {
             Bound::Unbounded => prefix,
         };
         (first < last).then_some((first, last))
+    }
+}
+
+#[async_trait]
+impl Together for Keys {
+    fn server(&self) -> &str {
+        self.server.server()
+    }
+
+    fn step(&self) -> usize {
+        // As many as there is room for beside a fence.
+        self.operations.saturating_sub(1).max(1)
     }
 }

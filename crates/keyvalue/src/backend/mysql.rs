@@ -8,6 +8,7 @@ mod table;
 mod watch;
 mod writes;
 
+use crate::joined::{Joined, Together};
 use crate::local::page;
 use crate::{
     Changes, Checked, ListOptions, Offer, Page, Store, Version, Versioned, WatchOptions,
@@ -47,7 +48,7 @@ impl Backend for Mysql {
         let watching = Watching::new(Arc::clone(&table));
         let (offer, portion) = (probed.offer, probed.portion);
         let keys = Keys { table, offer, portion, watching, _tidying: tidying };
-        Ok(Arc::new(Checked::new(keys)))
+        Ok(Arc::new(Checked::new(Joined::new(keys, self.timeout))))
     }
 }
 
@@ -166,5 +167,12 @@ impl Store for Keys {
 
     async fn destroy(&self) -> Result<()> {
         self.table.destroy().await
+    }
+}
+
+#[async_trait]
+impl Together for Keys {
+    fn server(&self) -> &str {
+        self.table.server.server()
     }
 }

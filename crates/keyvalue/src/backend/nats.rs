@@ -9,6 +9,7 @@ mod settings;
 mod sweep;
 mod watch;
 
+use crate::joined::{Joined, Together};
 use crate::room::Room;
 use crate::{
     Changes, Checked, Expect, ListOptions, Offer, Page, Store, Version, Versioned, WatchOptions,
@@ -19,6 +20,7 @@ use base::{Backend, Error, Place, Result};
 use bucket::{Bucket, Last};
 use bytes::Bytes;
 use connect::tls::Trust;
+use futures::future::join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use index::Index;
 use std::collections::HashMap;
@@ -51,7 +53,8 @@ impl Backend for Nats {
         tasks.spawn(sweep::sweep(Arc::clone(&bucket)));
         let index = Index::new(Arc::clone(&bucket));
         let watching = Watching::new(Arc::clone(&bucket));
-        Ok(Arc::new(Checked::new(Keys { bucket, offer, index, watching, _tasks: tasks })))
+        let keys = Keys { bucket, offer, index, watching, _tasks: tasks };
+        Ok(Arc::new(Checked::new(Joined::new(keys, self.timeout))))
     }
 }
 
@@ -156,12 +159,13 @@ impl Store for Keys {
     }
 
     async fn get_many(&self, keys: &[String], most: usize) -> Result<Vec<Option<Bytes>>> {
-        let gets: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
-        let mut gets = stream::iter(gets).buffered(BATCH);
         let (mut values, mut room) = (Vec::with_capacity(keys.len()), Room::new(most));
-        while let Some(value) = gets.try_next().await? {
-            room.add(value.as_ref())?;
-            values.push(value);
+        for keys in keys.chunks(BATCH) {
+            for last in self.bucket.last_of_each(keys).await? {
+                let value = last.and_then(|last| last.value);
+                room.add(value.as_ref())?;
+                values.push(value);
+            }
         }
         Ok(values)
     }
@@ -232,5 +236,20 @@ impl Store for Keys {
 
     async fn destroy(&self) -> Result<()> {
         self.bucket.destroy().await
+    }
+}
+
+#[async_trait]
+impl Together for Keys {
+    fn server(&self) -> &str {
+        self.bucket.server.server()
+    }
+
+    async fn put_each(&self, entries: &[(String, Bytes)]) -> Result<Vec<Result<()>>> {
+        if !self.bucket.is_replicated {
+            return self.bucket.publish_each(entries).await;
+        }
+        let puts = entries.iter().map(|(key, value)| self.put(key, value.clone()));
+        Ok(join_all(puts).await)
     }
 }

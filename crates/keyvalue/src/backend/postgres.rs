@@ -8,6 +8,7 @@ mod table;
 mod watch;
 mod writes;
 
+use crate::joined::{Joined, Together};
 use crate::local::page;
 use crate::room::too_large;
 use crate::tables;
@@ -49,7 +50,7 @@ impl Backend for Postgres {
         tidying.spawn(tables::keep_tidy(Arc::clone(&table), self.retention));
         let watching = Watching::new(Arc::clone(&table));
         let keys = Keys { table, offer: probed.offer, watching, _tidying: tidying };
-        Ok(Arc::new(Checked::new(keys)))
+        Ok(Arc::new(Checked::new(Joined::new(keys, self.timeout))))
     }
 }
 
@@ -156,5 +157,12 @@ impl Store for Keys {
 
     async fn destroy(&self) -> Result<()> {
         self.table.destroy().await
+    }
+}
+
+#[async_trait]
+impl Together for Keys {
+    fn server(&self) -> &str {
+        self.table.server.server()
     }
 }

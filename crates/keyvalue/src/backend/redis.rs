@@ -6,6 +6,7 @@ mod scripts;
 mod settings;
 mod watch;
 
+use crate::joined::{Joined, Together};
 use crate::room::{Room, too_large};
 use crate::{
     Changes, Checked, Cursor, Expect, ListOptions, Offer, Page, Store, Version, Versioned,
@@ -44,12 +45,18 @@ impl Backend for Redis {
     }
 
     async fn open(self, place: Place) -> Result<Arc<dyn Store>> {
+        let timeout = self.timeout;
         let server = Arc::new(self.connection(self.trust(&place)?)?);
         let shards = self.shards(&place);
         let offer = self.probe(&server, &shards).await?;
         let watching = Watching::new(Arc::clone(&server), Arc::clone(&shards));
         let known = shards.iter().map(|_| Shard::new()).collect();
-        Ok(Arc::new(Checked::new(Keys { server, shards, known, offer, watching })))
+        let keys = Keys { server, shards, known, offer, watching };
+        match keys.shards.len() {
+            1 => Ok(Arc::new(Checked::new(Joined::new(keys, timeout)))),
+            // Batches would go to several servers, one after the other.
+            _ => Ok(Arc::new(Checked::new(keys))),
+        }
     }
 }
 
@@ -393,6 +400,13 @@ impl Store for Keys {
             }
         }
         self.server.query(cmd("DEL").arg(settings::shards_name(&self.shards))).await
+    }
+}
+
+#[async_trait]
+impl Together for Keys {
+    fn server(&self) -> &str {
+        self.server.server()
     }
 }
 

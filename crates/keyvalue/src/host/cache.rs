@@ -91,13 +91,15 @@ impl Granted {
         Self { caches: Arc::new(caches), unlabelled, tasks }
     }
 
-    fn open(&self, label: Option<&Name>) -> Outcome<&Arc<dyn Cache>> {
+    /// The name of a cache, and the cache.
+    fn open<'a>(&'a self, label: Option<&'a Name>) -> Outcome<(&'a str, &'a Arc<dyn Cache>)> {
         let name = match label {
             Some(label) => Some(labels::meant(&self.caches, label)),
             None => self.unlabelled.as_deref(),
         };
         let none = || Error::denied("this component is granted no cache");
-        self.caches.open(name.ok_or_else(none)?)
+        let name = name.ok_or_else(none)?;
+        Ok((name, self.caches.open(name)?))
     }
 }
 

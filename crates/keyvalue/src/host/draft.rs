@@ -3,7 +3,6 @@
 use super::labels;
 use super::operations::{self, Client, Result};
 use super::{Bucket, KeyValue, Reason};
-use crate::WriteOptions;
 use bindings::wasi::keyvalue::{atomics, batch, store};
 use bytes::Bytes;
 use engine::{Failure, Has, View, Wanted};
@@ -81,9 +80,7 @@ impl store::HostBucket for View<'_, KeyValue> {
     }
 
     async fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> Result<()> {
-        let client = Client::of(self, &bucket)?;
-        let _version = client.set(&key, Bytes::from(value), &WriteOptions::default()).await?;
-        Ok(())
+        Ok(Client::of(self, &bucket)?.put(&key, Bytes::from(value)).await?)
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<()> {

@@ -4,7 +4,7 @@ use super::cas::{Cas, Swap};
 use super::labels;
 use super::operations::{self, Client, Result};
 use super::{Bucket, KeyValue, Reason};
-use crate::{Cursor, WriteOptions};
+use crate::Cursor;
 use bindings::wasi::keyvalue::{atomics, batch, store};
 use bytes::Bytes;
 use engine::{Failure, Has, View, Wanted};
@@ -86,9 +86,7 @@ impl store::HostBucket for View<'_, KeyValue> {
     }
 
     async fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> Result<()> {
-        let client = Client::of(self, &bucket)?;
-        let _version = client.set(&key, Bytes::from(value), &WriteOptions::default()).await?;
-        Ok(())
+        Ok(Client::of(self, &bucket)?.put(&key, Bytes::from(value)).await?)
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<()> {

@@ -4,7 +4,7 @@
 use super::labels;
 use super::operations::{self, Client, Result};
 use super::{Bucket, IncomingValue, KeyValue, OutgoingValue, Trace, words};
-use crate::{Offer, WriteOptions};
+use crate::Offer;
 use bindings::wasi::keyvalue::{
     atomic, eventual, eventual_batch, types, wasi_keyvalue_error as error,
 };
@@ -216,9 +216,7 @@ async fn set(
     value: &Resource<OutgoingValue>,
 ) -> Result<()> {
     let body = body(host, value)?;
-    let client = Client::of(host, bucket)?;
-    let _version = client.set(key, body, &WriteOptions::default()).await?;
-    Ok(())
+    Ok(Client::of(host, bucket)?.put(key, body).await?)
 }
 
 impl eventual::Host for View<'_, KeyValue> {

@@ -1,7 +1,7 @@
 //! What a guest can ask of a bucket, once for every draft.
 
 use super::held::{Charge, Held};
-use super::{Bucket, KeyValue};
+use super::{Bucket, KeyValue, named};
 use crate::room::Room;
 use crate::{Cursor, Expect, ListOptions, Page, Store, Version, Versioned, WriteOptions, is_unmet};
 use base::{Error, Result as Answer};
@@ -22,7 +22,7 @@ pub(super) const ATTEMPTS: usize = 32;
 
 pub(super) fn open(host: &mut Host<'_>, name: &str) -> Result<Handle> {
     let store = Arc::clone(host.state.stores.open(name)?);
-    Ok(host.table.push(Bucket(store))?)
+    Ok(host.table.push(Bucket::new(store, name))?)
 }
 
 pub(super) fn close(host: &mut Host<'_>, bucket: Handle) -> wasmtime::Result<()> {
@@ -34,14 +34,16 @@ pub(super) fn close(host: &mut Host<'_>, bucket: Handle) -> wasmtime::Result<()>
 /// several calls has several of them.
 pub(super) struct Client {
     store: Arc<dyn Store>,
+    name: Arc<str>,
     calls: Calls,
     held: Held,
 }
 
 impl Client {
     pub(super) fn of(host: &Host<'_>, bucket: &Handle) -> wasmtime::Result<Self> {
-        let store = Arc::clone(&host.table.get(bucket)?.0);
-        Ok(Self { store, calls: host.calls().clone(), held: host.state.held.clone() })
+        let Bucket { store, name } = host.table.get(bucket)?;
+        let (store, name) = (Arc::clone(store), Arc::clone(name));
+        Ok(Self { store, name, calls: host.calls().clone(), held: host.state.held.clone() })
     }
 
     /// The store itself.
@@ -59,7 +61,8 @@ impl Client {
         operation: &'static str,
         call: impl Future<Output = Answer<T>>,
     ) -> Answer<T> {
-        self.calls.run(KeyValue::NAME, operation, call).await
+        let outcome = self.calls.run(KeyValue::NAME, operation, call).await;
+        outcome.map_err(|error| named(error, &self.name))
     }
 
     pub(super) async fn get(&self, key: &str) -> Answer<Option<Bytes>> {
@@ -68,6 +71,10 @@ impl Client {
 
     pub(super) async fn versioned(&self, key: &str) -> Answer<Option<Versioned>> {
         self.call("versioned", self.store.versioned(key)).await
+    }
+
+    pub(super) async fn put(&self, key: &str, value: Bytes) -> Answer<()> {
+        self.call("set", self.store.put(key, value)).await
     }
 
     pub(super) async fn set(

@@ -142,6 +142,9 @@ impl<T: Send> types::HostBucketWithStore<T> for Has<KeyValue> {
             ttl: options.ttl_ms.map(Duration::from_millis),
             ..WriteOptions::default()
         });
+        if options.asks_for_nothing() {
+            return Ok(client.put(&key, Bytes::from(value)).await?);
+        }
         let _version = client.set(&key, Bytes::from(value), &options).await?;
         Ok(())
     }

@@ -133,7 +133,8 @@ async fn refused_writes_are_not_heard_of(stage: Stage) -> Kept {
 async fn a_watcher_hears_of_what_is_over(stage: Stage) -> Kept {
     let Some(store) = watched(&stage).await? else { return Ok(()) };
     let ttl = match store.offer().levels.ttl {
-        Ttl::Milliseconds => Duration::from_millis(50),
+        // Long enough to be told of it before it is over.
+        Ttl::Milliseconds => Duration::from_millis(500),
         Ttl::Seconds => Duration::from_secs(1),
         Ttl::None | Ttl::Binding => return Ok(()),
     };

@@ -1,8 +1,8 @@
 //! One call of a guest that watches: a fresh instance, the change, the limits.
 
+use crate::Change;
 use crate::host::{Bucket, IncomingValue};
 use crate::host::{draft, draft2, old, wasmcloud};
-use crate::{Change, Store};
 use bytes::Bytes;
 use engine::background::Fair;
 use engine::{Ctx, Deadline, Ended, Guest};
@@ -66,11 +66,11 @@ struct News {
     value: Option<Bytes>,
 }
 
-/// Tells `guest` of `change`, within its limits.
+/// Tells `guest` of `change` in `bucket`, within its limits.
 pub(super) async fn call(
     guest: &Arc<Guest>,
     exported: &Exported,
-    store: &Arc<dyn Store>,
+    bucket: Bucket,
     change: &Change,
 ) -> wasmtime::Result<()> {
     let (key, value) = match change {
@@ -78,7 +78,7 @@ pub(super) async fn call(
         Change::Delete { key, .. } => (key.clone(), None),
         Change::Missed { .. } => return Ok(()),
     };
-    let news = News { bucket: Bucket::new(Arc::clone(store)), key, value };
+    let news = News { bucket, key, value };
     let permit = guest.admit().await.map_err(wasmtime::Error::new)?;
     let timeout = guest.limits().request_timeout;
     let deadline = Deadline::after(timeout);

@@ -62,6 +62,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 enum Intent {
     Get,
     Read,
+    Put(Bytes),
     Set(Bytes),
     Swap(Expect, Bytes),
     Add(i64),
@@ -74,6 +75,7 @@ enum Call {
     Asked,
     Get(Option<Bytes>),
     Read(Option<(Bytes, Version)>),
+    Put(Bytes),
     Set(Bytes, Version),
     Swapped(Expect, Bytes, Version),
     Refused(Expect),
@@ -116,6 +118,7 @@ impl Specification for Key {
                     if same { Some((found.clone(), Some(*version))) } else { state.clone() };
                 (same, after)
             }
+            Call::Put(value) => (true, Some((value.clone(), None))),
             Call::Set(value, version) => (true, Some((value.clone(), Some(*version)))),
             Call::Swapped(expect, value, version) => match is(expect) {
                 Some(false) => (false, state.clone()),
@@ -129,7 +132,9 @@ impl Specification for Key {
             },
             Call::NoCounter => (number.is_none(), state.clone()),
             Call::Open(Intent::Get | Intent::Read) => (true, state.clone()),
-            Call::Open(Intent::Set(value)) => (true, Some((value.clone(), None))),
+            Call::Open(Intent::Put(value) | Intent::Set(value)) => {
+                (true, Some((value.clone(), None)))
+            }
             Call::Open(Intent::Swap(expect, value)) => match is(expect) {
                 Some(false) => (true, state.clone()),
                 Some(true) | None => (true, Some((value.clone(), None))),
@@ -220,7 +225,7 @@ async fn play(stores: &[Arc<dyn Store>], seed: u64, pause: Duration) -> Played {
                     break;
                 }
                 let value = Bytes::from(format!("{}", client * 1000 + call));
-                let intent = intend(random.below(8), value, seen);
+                let intent = intend(seed, random.below(10), value, seen);
                 notes.lock().unwrap().actions.push((process, Action::Call(Call::Asked)));
                 let answer = one(&*store, intent.clone(), &mut seen).await;
                 if !notes.lock().unwrap().answer(process, intent, answer) {
@@ -245,13 +250,16 @@ async fn play(stores: &[Arc<dyn Store>], seed: u64, pause: Duration) -> Played {
     Arc::into_inner(notes).unwrap().into_inner().unwrap().played()
 }
 
-fn intend(which: u64, value: Bytes, seen: Expect) -> Intent {
-    match which {
-        0 | 1 => Intent::Get,
-        2 => Intent::Read,
-        3 => Intent::Set(value),
-        4 | 5 => Intent::Swap(seen, value),
-        6 => Intent::Add(7),
+/// Of three histories one is mixed. In the others most clients do the same, as what waits for its
+/// turn with others is made together with them.
+fn intend(history: u64, which: u64, value: Bytes, seen: Expect) -> Intent {
+    match (history % 3, which) {
+        (0, 0 | 1) | (1, 0..=7) | (2, 0) => Intent::Get,
+        (0, 2) => Intent::Read,
+        (0, 3) | (1, 8) | (2, 1..=7) => Intent::Put(value),
+        (0, 4) => Intent::Set(value),
+        (0, 5 | 6) | (2, 8) => Intent::Swap(seen, value),
+        (0, 7) => Intent::Add(7),
         _ => Intent::Delete,
     }
 }
@@ -265,6 +273,10 @@ async fn one(store: &dyn Store, intent: Intent, seen: &mut Expect) -> Result<Cal
             let found = store.versioned(key).await?;
             *seen = found.as_ref().map_or(Expect::Absent, |it| Expect::Version(it.version));
             Call::Read(found.map(|found| (found.value, found.version)))
+        }
+        Intent::Put(value) => {
+            store.put(key, value.clone()).await?;
+            Call::Put(value)
         }
         Intent::Set(value) => Call::Set(value.clone(), store.set(key, value, &plain).await?),
         Intent::Swap(expect, value) => {

@@ -13,6 +13,7 @@ mod crash;
 mod disk;
 mod faults;
 mod files;
+mod groups;
 mod linear;
 mod model;
 mod power;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use wharf_keyvalue::backend::BEST;
 use wharf_keyvalue::backend::embedded::{Durability, Embedded};
+use wharf_keyvalue::backend::memory::Memory;
 use wharf_keyvalue::promises::PROMISES;
 use wharf_keyvalue::{BACKENDS, Store};
 
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
     let mut trials = testkit::conformance::trials("keyvalue", BACKENDS, PROMISES);
     trials.push(trial("offers::every_backend_says_the_most_that_it_offers", offers()));
     trials.extend(relaxed());
-    trials.extend(clusters());
+    trials.extend(groups::trials());
     trials.extend(model::trials());
     trials.extend(linear::trials());
     trials.extend(crash::trials());
@@ -68,27 +70,6 @@ async fn offers() {
     }
 }
 
-/// The other ways to set up NATS and Redis.
-fn clusters() -> Vec<Trial> {
-    async fn open(place: Place, more: &str) -> base::Result<Arc<dyn Store>> {
-        let cluster = testkit::servers::Cluster::shared();
-        opened(&format!("{{ {}{more} }}", cluster.settings()), place).await
-    }
-    let mut trials = testkit::conformance::trials_with("redis-cluster", PROMISES, |place| {
-        open(place, "").boxed()
-    });
-    trials.extend(testkit::conformance::trials_with("redis-sharded", PROMISES, |place| {
-        // The same names are spread otherwise.
-        let place = Place { app: format!("sharded {}", place.app), ..place };
-        open(place, ", shards = 8").boxed()
-    }));
-    trials.extend(testkit::conformance::trials_with("nats-cluster", PROMISES, |place| {
-        let settings = testkit::servers::NatsCluster::shared().settings();
-        async move { opened(&format!("{{ {settings} }}"), place).await }.boxed()
-    }));
-    trials
-}
-
 /// What a line of the deployment file opens, `{ url = … }`.
 async fn opened(settings: &str, place: Place) -> base::Result<Arc<dyn Store>> {
     base::backend::open_line(BACKENDS, settings, place).await
@@ -100,7 +81,7 @@ fn embedded(durability: Durability) -> Embedded {
 }
 
 /// Opens a store of its own in a folder.
-type Open = fn(&Path) -> BoxFuture<'static, Arc<dyn Store>>;
+type Open = Arc<dyn Fn(&Path) -> BoxFuture<'static, Arc<dyn Store>> + Send + Sync>;
 
 /// A binding in a data directory.
 fn place(data: &Path) -> Place {
@@ -111,43 +92,32 @@ fn place(data: &Path) -> Place {
 
 /// Every kind of store.
 fn stores() -> impl Iterator<Item = (&'static str, Open)> {
-    fn open(
-        backend: impl Backend<Contract = dyn Store>,
-        data: &Path,
-    ) -> BoxFuture<'static, Arc<dyn Store>> {
-        let place = place(data);
-        async move { backend.open(place).await.unwrap() }.boxed()
+    fn own<B: Backend<Contract = dyn Store>>(make: impl Fn() -> B + Send + Sync + 'static) -> Open {
+        Arc::new(move |data| {
+            let (backend, place) = (make(), place(data));
+            async move { backend.open(place).await.unwrap() }.boxed()
+        })
     }
-    let memory: Open = |data| {
-        open(
-            toml::from_str::<wharf_keyvalue::backend::memory::Memory>("url = 'memory:'").unwrap(),
-            data,
-        )
-    };
-    let strict: Open = |data| open(embedded(Durability::Strict), data);
-    let relaxed: Open = |data| open(embedded(Durability::Relaxed), data);
-    let mysql: Open = |data| remote("mysql", data);
-    let nats: Open = |data| remote("nats", data);
-    let cluster: Open = |data| {
-        let place = Place { app: data.display().to_string(), ..place(data) };
-        let settings = testkit::servers::NatsCluster::shared().settings();
-        async move { opened(&format!("{{ {settings} }}"), place).await.unwrap() }.boxed()
-    };
-    let postgres: Open = |data| remote("postgres", data);
-    let redis: Open = |data| remote("redis", data);
-    let etcd: Open = |data| remote("etcd", data);
-    [
-        ("memory", memory),
-        ("embedded", strict),
-        ("relaxed", relaxed),
-        ("etcd", etcd),
-        ("mysql", mysql),
-        ("nats", nats),
-        ("nats-cluster", cluster),
-        ("postgres", postgres),
-        ("redis", redis),
-    ]
-    .into_iter()
+    let memory = || toml::from_str::<Memory>("url = 'memory:'").unwrap();
+    let own = [
+        ("memory", own(memory)),
+        ("embedded", own(|| embedded(Durability::Strict))),
+        ("relaxed", own(|| embedded(Durability::Relaxed))),
+    ];
+    own.into_iter().chain(servers())
+}
+
+/// Every kind of store on a server, or on several.
+fn servers() -> impl Iterator<Item = (&'static str, Open)> {
+    let vendors = testkit::servers::VENDORS.iter().map(|vendor| {
+        let open: Open = Arc::new(|data| remote(vendor.name, data));
+        (vendor.name, open)
+    });
+    let groups = groups::GROUPS.iter().map(|group| {
+        let open: Open = Arc::new(|data| group.remote(data));
+        (group.name, open)
+    });
+    vendors.chain(groups)
 }
 
 /// A binding on the backend's server, as much its own as the folder is.

@@ -1,8 +1,9 @@
 //! Random calls in a row, each answered as a map with a clock would answer.
 
 use crate::disk::Disk;
-use crate::{embedded, remote, trial};
+use crate::{embedded, trial};
 use base::Kind;
+use base::offer::Ttl;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -55,14 +56,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("model::embedded_answers_as_a_map", check(kinds(100, true), strict)),
         trial("model::relaxed_answers_as_a_map", check(kinds(200, true), relaxed)),
     ];
-    for vendor in testkit::servers::VENDORS {
+    for (server, open) in crate::servers() {
         let kinds = Kinds { cases: 20, reopens: true, timed: false };
         let make = move || -> Open {
             // As much its own as a new folder is.
-            let folder = Arc::new(tempfile::tempdir().unwrap());
-            Box::new(move |_clock| remote(vendor.name, folder.path()))
+            let (folder, open) = (tempfile::tempdir().unwrap(), Arc::clone(&open));
+            Box::new(move |_clock| open(folder.path()))
         };
-        let name = format!("model::{}_answers_as_a_map", vendor.name);
+        let name = format!("model::{server}_answers_as_a_map");
         trials.push(trial(name, check(kinds, make)));
     }
     trials
@@ -73,6 +74,8 @@ enum Call {
     Get(usize),
     GetMany(Vec<usize>),
     Set(usize, Bytes, Option<u16>),
+    /// For so long that the end is never seen.
+    SetLong(usize, Bytes),
     Create(usize, Bytes),
     /// Expects the version that the key had so many writes ago.
     Swap(usize, Bytes, usize),
@@ -109,7 +112,10 @@ fn call(Kinds { reopens, timed, .. }: Kinds) -> impl Strategy<Value = Call> {
         4 => key().prop_map(Call::Get),
         2 => keys().prop_map(Call::GetMany),
         6 => (key(), value(), prop::option::weighted(0.3, 1_u16..50))
-            .prop_map(move |(key, value, ttl)| Call::Set(key, value, ttl.filter(|_| timed))),
+            .prop_map(move |(key, value, ttl)| match ttl {
+                Some(_) if !timed => Call::SetLong(key, value),
+                ttl => Call::Set(key, value, ttl),
+            }),
         2 => (key(), value()).prop_map(|(key, value)| Call::Create(key, value)),
         4 => (key(), value(), 0_usize..3).prop_map(|(key, value, ago)| Call::Swap(key, value, ago)),
         2 => (key(), 0_usize..3).prop_map(|(key, ago)| Call::DeleteIf(key, ago)),
@@ -272,10 +278,23 @@ async fn one(store: &dyn Store, model: &mut Model, call: Call) -> Result<(), Str
             same(&store.get_many(&names, usize::MAX).await.map_err(failed)?, &wanted)?;
         }
         Call::Set(key, value, ttl) => {
-            let living = ttl.map(|ttl| Duration::from_millis(ttl.into()));
-            let options = WriteOptions { ttl: living, ..plain };
-            store.set(KEYS[key], value.clone(), &options).await.map_err(failed)?;
+            let written = match ttl {
+                None => store.put(KEYS[key], value.clone()).await,
+                Some(ttl) => {
+                    let ttl = Some(Duration::from_millis(ttl.into()));
+                    let options = WriteOptions { ttl, ..plain };
+                    store.set(KEYS[key], value.clone(), &options).await.map(drop)
+                }
+            };
+            written.map_err(failed)?;
             model.put(key, value, ttl);
+        }
+        Call::SetLong(key, value) => {
+            let living = store.offer().levels.ttl >= Ttl::Seconds;
+            let ttl = living.then_some(Duration::from_secs(3600));
+            let options = WriteOptions { ttl, ..plain };
+            store.set(KEYS[key], value.clone(), &options).await.map_err(failed)?;
+            model.put(key, value, None);
         }
         Call::Create(key, value) => {
             let absent = model.live(key).is_none();

@@ -51,7 +51,7 @@ async fn call(id: &str, guest: &str, store: &Arc<dyn Store>, key: &str) -> Resul
     host::add_to_linker(&mut linker, Foreign::view)?;
     host::wasmcloud::add_to_linker(&mut linker, Foreign::view)?;
     let mut instance = wasmtime::Store::new(&engine, Foreign::new(Arc::clone(store)));
-    let bucket = instance.data_mut().table.push(Bucket::new(Arc::clone(store)))?;
+    let bucket = instance.data_mut().table.push(Bucket::new(Arc::clone(store), ""))?;
     let guest = linker.instantiate_async(&mut instance, &component).await?;
     let watcher = guest.get_export_index(&mut instance, None, id).unwrap();
     let on_set = guest.get_export_index(&mut instance, Some(&watcher), "on-set").unwrap();

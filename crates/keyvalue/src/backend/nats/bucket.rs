@@ -3,12 +3,14 @@
 use super::names;
 use crate::Version;
 use crate::local::lock;
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{Info, PurgeRequest, PurgeResponse, RawMessage};
 use async_nats::jetstream::{ErrorCode, message::StreamMessage};
 use async_nats::{HeaderMap, Message};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
 use connect::nats::{Answer, Connection, Nats as Server, Nothing, Refusal, is_unheard};
+use futures::future::{join_all, try_join_all};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -101,27 +103,34 @@ impl Bucket {
 
     /// The last message of a key, from the stream's leader.
     pub(super) async fn last(&self, key: &str) -> Result<Option<Last>> {
+        self.server
+            .read(async |connection: Connection| self.last_through(&connection, key).await)
+            .await
+    }
+
+    /// The last message of each key, in their order.
+    pub(super) async fn last_of_each(&self, keys: &[String]) -> Result<Vec<Option<Last>>> {
+        let exchange = async |connection: Connection| {
+            try_join_all(keys.iter().map(|key| self.last_through(&connection, key))).await
+        };
+        self.server.read(exchange).await
+    }
+
+    async fn last_through(&self, connection: &Connection, key: &str) -> Result<Option<Last>> {
         let subject = self.subject(key);
         if self.is_direct {
-            let exchange = async |connection: Connection| {
-                let found = connection.last(&self.stream, &subject).await?;
-                found.map(|found| last(key, found)).transpose()
-            };
-            match self.server.read(exchange).await {
+            match connection.last(&self.stream, &subject).await {
                 // It may have been switched off meanwhile.
                 Err(error) if is_unheard(&error) => {}
-                outcome => return outcome,
+                found => return found?.map(|found| last(key, found)).transpose(),
             }
         }
-        let exchange = async |connection| {
-            let question = LastMessage { last_by_subj: &subject };
-            match self.insist::<Found>(&connection, "STREAM.MSG.GET", &question).await? {
-                Ok(found) => Ok(Some(found.message)),
-                Err(none) if none.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
-                Err(refusal) => Err(self.refused(&connection, refusal)),
-            }
+        let question = LastMessage { last_by_subj: &subject };
+        let found = match self.insist::<Found>(connection, "STREAM.MSG.GET", &question).await? {
+            Ok(found) => found.message,
+            Err(none) if none.error_code() == ErrorCode::NO_MESSAGE_FOUND => return Ok(None),
+            Err(refusal) => return Err(self.refused(connection, refusal)),
         };
-        let Some(found) = self.server.read(exchange).await? else { return Ok(None) };
         let found = StreamMessage::try_from(found)
             .map_err(|error| Error::corrupt(format!("the entry of `{key}`")).with_source(error))?;
         let value = (!is_end(&found.headers)).then_some(found.payload);
@@ -172,6 +181,30 @@ impl Bucket {
             self.remember(key, sequence);
         }
         Ok(written)
+    }
+
+    /// Publishes values whatever is there, on a stream without replicas.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Timeout` where nobody knows what became of them.
+    pub(super) async fn publish_each(
+        &self,
+        entries: &[(String, Bytes)],
+    ) -> Result<Vec<Result<()>>> {
+        let exchange = async |connection: Connection| {
+            let publish = |(key, value): &(String, Bytes)| {
+                connection.publish(self.subject(key), HeaderMap::new(), value.clone())
+            };
+            let answers = join_all(entries.iter().map(publish)).await;
+            let outcome = |answer: Result<Answer<PublishAck>>| match answer {
+                Ok(Ok(_ack)) => Ok(Ok(())),
+                Ok(Err(refusal)) => Ok(Err(self.refused(&connection, refusal))),
+                Err(error) if error.kind().is_temporary() => Err(error),
+                Err(error) => Ok(Err(error)),
+            };
+            answers.into_iter().map(outcome).collect()
+        };
+        self.server.call(exchange).await
     }
 
     /// Removes the messages of a subject up to this one.

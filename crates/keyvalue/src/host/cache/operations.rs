@@ -3,6 +3,7 @@
 
 use super::{Caches, Entry, FutureDone, FutureEntry, FutureExists, FutureGet, Host, State};
 use crate::host::held::Held;
+use crate::host::named;
 use crate::host::pending::{Pending, Unwatched};
 use crate::host::{IncomingValue, OutgoingValue};
 use base::{Error, Result as Outcome};
@@ -56,6 +57,7 @@ where
 /// One operation that was begun: its cache, and the calls it goes through.
 struct Operation {
     cache: Arc<dyn Cache>,
+    name: Arc<str>,
     calls: Calls,
     held: Held,
     key: String,
@@ -67,7 +69,8 @@ impl Operation {
         name: &'static str,
         call: impl Future<Output = Outcome<T>>,
     ) -> Outcome<T> {
-        self.calls.run(Caches::NAME, name, call).await
+        let outcome = self.calls.run(Caches::NAME, name, call).await;
+        outcome.map_err(|error| named(error, &self.name))
     }
 
     fn incoming(&self, value: Bytes) -> Outcome<IncomingValue> {
@@ -112,13 +115,13 @@ fn begin<T: Send + 'static, F: Future<Output = Outcome<T>> + Send + 'static>(
 ) -> wasmtime::Result<Resource<Pending<T>>> {
     let State { granted, held } = &*host.state;
     let charge = |cache| held.take(key.len() + OPERATION).map(|charge| (cache, charge));
-    let prepared = granted.open(label).map(Arc::clone).and_then(charge);
-    let pending = match prepared {
+    let pending = match granted.open(label).and_then(charge) {
         Err(error) => Pending::done(Err(error)),
-        Ok((cache, charge)) => {
+        Ok(((name, cache), charge)) => {
+            let (name, cache) = (name.into(), Arc::clone(cache));
             let (calls, held) = (host.calls().clone(), held.clone());
             let deadline = host.request.deadline.clone();
-            let operation = operation(Operation { cache, calls, held, key });
+            let operation = operation(Operation { cache, name, calls, held, key });
             Pending::begin(&granted.tasks, unwatched, async move {
                 let _charge = charge;
                 let Some(deadline) = deadline else { return operation.await };

@@ -1,10 +1,9 @@
 //! Three nodes of etcd, of which one crashes or hangs.
 
 use super::{bound, healed, put};
-use crate::{opened, trial};
+use crate::trial;
 use base::offer::{Durability, Fence};
 use etcd_client::Client;
-use futures::FutureExt as _;
 use futures::future::join_all;
 use libtest_mimic::Trial;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -12,32 +11,28 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use testkit::program::Signal;
 use testkit::servers::{EtcdCluster, etcd_cluster};
-use wharf_keyvalue::promises::PROMISES;
 use wharf_keyvalue::{Change, Store, WatchOptions};
 
 /// A call that takes longer hangs: its timeout, and what a busy machine adds.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 pub(super) fn trials() -> Vec<Trial> {
-    let mut trials = testkit::conformance::trials_with("etcd-cluster", PROMISES, |place| {
-        async move { opened(&settings(shared()), place).await }.boxed()
-    });
-    trials.extend([
+    vec![
         trial("faults::etcd-cluster::nodes_crash_and_nothing_is_lost", crashes()),
         trial("faults::etcd-cluster::a_node_that_hangs_is_left", hangs()),
-    ]);
-    trials
+    ]
 }
 
-fn shared() -> &'static EtcdCluster {
+pub(crate) fn shared() -> &'static EtcdCluster {
     static CLUSTER: LazyLock<EtcdCluster> = LazyLock::new(etcd_cluster);
     &CLUSTER
 }
 
-fn settings(cluster: &EtcdCluster) -> String {
+/// What the deployment file says of a binding on them.
+pub(crate) fn settings(cluster: &EtcdCluster) -> String {
     let addresses: Vec<String> = cluster.addresses().iter().map(ToString::to_string).collect();
     let nodes: Vec<String> = addresses.iter().skip(1).map(|node| format!("'{node}'")).collect();
-    format!("{{ url = 'etcd://{}', nodes = [{}], timeout = '2s' }}", addresses[0], nodes.join(","))
+    format!("url = 'etcd://{}', nodes = [{}], timeout = '2s'", addresses[0], nodes.join(","))
 }
 
 /// Which node leads.
@@ -102,7 +97,7 @@ async fn write_while(
 
 async fn crashes() {
     let cluster = tokio::task::spawn_blocking(etcd_cluster).await.unwrap();
-    let store = bound(&settings(&cluster)).await.unwrap();
+    let store = bound(&format!("{{ {} }}", settings(&cluster))).await.unwrap();
     let levels = store.offer().levels;
     assert_eq!((levels.durability, levels.fence), (Durability::Replicated, Fence::Quorum));
     let mut written = Vec::new();
@@ -121,7 +116,7 @@ async fn crashes() {
         healed(&store).await;
         tokio::task::block_in_place(|| cluster.again(node));
     }
-    let other = bound(&settings(&cluster)).await.unwrap();
+    let other = bound(&format!("{{ {} }}", settings(&cluster))).await.unwrap();
     for keys in written.chunks(500) {
         let found = other.get_many(keys, usize::MAX).await.unwrap();
         for (key, found) in keys.iter().zip(found) {
@@ -133,7 +128,7 @@ async fn crashes() {
 async fn hangs() {
     use futures::StreamExt as _;
     let cluster = tokio::task::spawn_blocking(etcd_cluster).await.unwrap();
-    let store = bound(&settings(&cluster)).await.unwrap();
+    let store = bound(&format!("{{ {} }}", settings(&cluster))).await.unwrap();
     let mut changes = store.watch(&WatchOptions::prefix("watched")).await.unwrap();
     for node in [0, leader(&cluster).await] {
         let stop = async {

@@ -38,7 +38,7 @@ async fn halves(vendor: &'static Vendor) {
             async move {
                 let key = format!("{length}/{number}");
                 let value = Bytes::from(vec![number; length]);
-                store.set(&key, value.clone(), &PLAIN).await.unwrap();
+                store.put(&key, value.clone()).await.unwrap();
                 assert!(store.get(&key).await.unwrap() == Some(value), "{key}");
             }
         });
@@ -74,7 +74,7 @@ async fn torn(vendor: &'static Vendor, tear: fn(&mut Weather)) {
         proxy.change(tear);
         let writes = (0..4).map(|number| {
             let (store, key, value) = (&store, key(number), value(number + 4));
-            async move { store.set(&key, value, &PLAIN).await.map(drop) }
+            async move { store.put(&key, value).await }
         });
         let reads = (0..4).map(|number| {
             let (store, key) = (&store, key(number));

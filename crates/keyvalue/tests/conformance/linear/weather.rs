@@ -4,7 +4,6 @@ use super::{HISTORIES, play};
 use crate::disk::Random;
 use crate::{opened, place, trial};
 use base::Place;
-use base::offer::Consistency;
 use libtest_mimic::Trial;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,9 +35,6 @@ async fn storm(vendor: &'static Vendor) {
         let mut stores: Vec<Arc<dyn Store>> = Vec::new();
         for _ in 0..2 {
             stores.push(opened(&settings, place.clone()).await.unwrap());
-        }
-        if stores.iter().any(|it| it.offer().levels.consistency < Consistency::Linearizable) {
-            return;
         }
         let mut wind = JoinSet::new();
         wind.spawn(blow(Arc::clone(&proxy), seed));

@@ -1,0 +1,105 @@
+//! The bindings that promises are tried in, and how they are removed.
+
+use super::Line;
+use base::{Entry, Kind, Place, Result};
+use futures::future::BoxFuture;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// How a binding is thrown away.
+pub(crate) type Destroy<C> = fn(Arc<C>) -> BoxFuture<'static, Result<()>>;
+
+/// Bindings of one capability on one server.
+pub(super) struct Bindings<C: ?Sized + 'static> {
+    capability: &'static str,
+    backends: &'static [Entry<C>],
+    line: Line,
+    folder: PathBuf,
+    app: String,
+    destroy: Destroy<C>,
+    /// Those that there may be something of.
+    made: Mutex<Vec<Made<C>>>,
+}
+
+struct Made<C: ?Sized> {
+    binding: String,
+    /// Not there before it was opened, or where that failed.
+    store: Option<Arc<C>>,
+}
+
+impl<C: ?Sized + Send + Sync + 'static> Bindings<C> {
+    /// None yet. Files lie in `folder`.
+    pub(super) fn new(
+        capability: &'static str,
+        backends: &'static [Entry<C>],
+        line: Line,
+        folder: &Path,
+        destroy: Destroy<C>,
+    ) -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let app = format!("wharf-conformance-{}-{}", now.as_millis(), std::process::id());
+        let (folder, made) = (folder.to_owned(), Mutex::default());
+        Self { capability, backends, line, folder, app, destroy, made }
+    }
+
+    /// Opens one, which is removed by [`remove_all`](Self::remove_all) whatever becomes of it.
+    ///
+    /// # Errors
+    /// What keeps it from being opened.
+    pub(super) async fn open(&self, binding: String) -> Result<Arc<C>> {
+        self.lock().push(Made { binding: binding.clone(), store: None });
+        let store = self.connect(&binding).await?;
+        let mut made = self.lock();
+        if let Some(made) =
+            made.iter_mut().find(|made| made.binding == binding && made.store.is_none())
+        {
+            made.store = Some(Arc::clone(&store));
+        }
+        Ok(store)
+    }
+
+    /// Removes what there is of them all.
+    ///
+    /// # Errors
+    /// The first that keeps one from being removed; the others are.
+    pub(super) async fn remove_all(&self) -> Result<()> {
+        let made = std::mem::take(&mut *self.lock());
+        let mut outcome = Ok(());
+        for Made { binding, store } in made {
+            let removed = match store {
+                Some(store) => (self.destroy)(store).await,
+                // What was not opened to the end may be half there.
+                None => match self.connect(&binding).await {
+                    Ok(store) => (self.destroy)(store).await,
+                    Err(_never_opened) => Ok(()),
+                },
+            };
+            match removed {
+                // It ends with this process, or lies in a folder that goes.
+                Err(error) if error.kind() == Kind::Unsupported => {}
+                removed if outcome.is_ok() => {
+                    outcome = removed.map_err(|error| error.context("removing what was tried"));
+                }
+                _ => {}
+            }
+        }
+        outcome
+    }
+
+    async fn connect(&self, binding: &str) -> Result<Arc<C>> {
+        let place = Place {
+            base: self.folder.clone(),
+            data: self.folder.clone(),
+            app: self.app.clone(),
+            capability: self.capability,
+            binding: binding.to_owned(),
+        };
+        let line = self.line.for_binding(&self.app, binding);
+        base::backend::open_line(self.backends, &line, place).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Made<C>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
