@@ -10,6 +10,7 @@
 mod support;
 
 mod admin;
+mod backend_errors;
 mod bad_clients;
 mod bad_files;
 mod bad_requests;
