@@ -3,6 +3,15 @@
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod gate;
+#[cfg(any(
+    feature = "etcd",
+    feature = "memcached",
+    feature = "mysql",
+    feature = "nats",
+    feature = "postgres",
+    feature = "redis"
+))]
+mod look;
 #[cfg(feature = "memcached")]
 pub mod memcached;
 #[cfg(feature = "mysql")]
@@ -16,3 +25,4 @@ pub mod redis;
 pub mod tls;
 #[cfg(any(feature = "etcd", feature = "memcached"))]
 mod url;
+pub mod version;

@@ -47,6 +47,12 @@ impl Target {
         Ok(Self { opts, shown, has_tls })
     }
 
+    /// Where the server is, as `host:port`, if it has an address.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let host = || format!("{}:{}", self.opts.ip_or_hostname(), self.opts.tcp_port());
+        self.opts.socket().is_none().then(host).into_iter().collect()
+    }
+
     /// Completes what connections are made with.
     pub(super) fn prepare(&mut self, trust: &Trust, session: Vec<String>) -> Result<()> {
         let tls = match self.has_tls {
