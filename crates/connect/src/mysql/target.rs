@@ -12,7 +12,7 @@ pub(super) struct Target {
     pub(super) opts: Opts,
     /// The server's name in messages.
     pub(super) shown: String,
-    has_tls: bool,
+    pub(super) has_tls: bool,
 }
 
 impl Target {

@@ -5,6 +5,7 @@ use crate::look;
 use crate::tls::fault::{self as tls, Wrong};
 use base::{Error, Kind, Result};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
+use rustls::CertificateError;
 
 /// Every server answers this with a line that begins with a plus, or with a minus where it wants a
 /// password first.
@@ -85,6 +86,7 @@ fn kind(error: &RedisError) -> Kind {
         _ if error.is_timeout() => Kind::Timeout,
         _ if is_half(error) => Kind::Unavailable,
         ErrorKind::AuthenticationFailed => Kind::Denied,
+        _ if is_shut_out(error) => Kind::Denied,
         _ if matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM") => Kind::Denied,
         _ if code == "OOM" => Kind::Exhausted,
         _ if matches!(code, "MISCONF" | "NOREPLICAS" | "UNBLOCKED") => Kind::Unavailable,
@@ -122,12 +124,28 @@ pub(super) fn is_lost(error: &RedisError) -> bool {
         || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly))
 }
 
-/// A cluster that nobody gets into is told in words alone.
+/// What a cluster says that lets nobody in is told in words alone.
 fn in_words(error: &RedisError) -> Option<Wrong> {
-    let said = error.detail().unwrap_or_default();
-    if said.contains("UnknownIssuer") {
-        let unknown = rustls::CertificateError::UnknownIssuer;
-        return tls::wrong(&rustls::Error::InvalidCertificate(unknown));
+    let said = of_cluster(error)?;
+    if said.contains("invalid peer certificate") {
+        let wrong = match said {
+            said if said.contains("not valid for") => CertificateError::NotValidForName,
+            said if said.contains("expired") => CertificateError::Expired,
+            _ => CertificateError::UnknownIssuer,
+        };
+        return tls::wrong(&rustls::Error::InvalidCertificate(wrong));
     }
     said.contains("InvalidContentType").then_some(Wrong::Plain)
+}
+
+/// Whether the nodes of a cluster refuse the password.
+fn is_shut_out(error: &RedisError) -> bool {
+    of_cluster(error).is_some_and(|said| {
+        ["AuthenticationFailed", "NOAUTH", "WRONGPASS"].iter().any(|word| said.contains(word))
+    })
+}
+
+/// Why none of a cluster's nodes could be connected to.
+fn of_cluster(error: &RedisError) -> Option<&str> {
+    error.detail().filter(|_| error.kind() == ErrorKind::Io)
 }

@@ -3,6 +3,7 @@
 use rustls::{AlertDescription, CertificateError, Error as Tls};
 use std::error::Error as StdError;
 use std::io;
+use std::sync::Arc;
 
 /// What there is to mend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +21,18 @@ pub(crate) fn said<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Tls> {
         if let Some(said) = error.downcast_ref::<Tls>() {
             return Some(said);
         }
-        // An error of input and output passes on the source of what it holds, not that itself.
-        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(said) = held.and_then(|held| held.downcast_ref::<Tls>()) {
-            return Some(said);
-        }
-        cause = error.source();
+        cause = held(error).or_else(|| error.source());
     }
     None
+}
+
+/// What an error holds that passes on the source of what it holds, not that itself.
+fn held<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    if let Some(shared) = error.downcast_ref::<Arc<dyn StdError + Send + Sync>>() {
+        return Some(&**shared);
+    }
+    let held: &(dyn StdError + 'static) = error.downcast_ref::<io::Error>()?.get_ref()?;
+    Some(held)
 }
 
 /// What is wrong, where it is nothing that passes.
@@ -71,6 +76,8 @@ mod tests {
         assert_eq!(said(&io), Some(&unknown));
         let deeper = base::Error::unavailable("a call").with_source(io);
         assert_eq!(said(&deeper), Some(&unknown));
+        let shared: Arc<dyn StdError + Send + Sync> = Arc::new(io::Error::other(unknown.clone()));
+        assert_eq!(said(&base::Error::internal("x").with_source(shared)), Some(&unknown));
         assert_eq!(said(&io::Error::other("refused")), None);
     }
 
