@@ -1,8 +1,8 @@
 //! Looks who answers where a server of one kind was meant, and did not answer as one.
 //!
-//! To a client that waits for a greeting, or that speaks in bytes which others take for half a line,
-//! a wrong port looks like a server that is away. But the one is a mistake of the deployment, and
-//! the other may be over in a moment. So nearly everybody's language is tried: a line of text.
+//! To a client that waits for a greeting, or that speaks in bytes which others take for half of a
+//! line, a wrong port looks like a server that is away. But the one is a mistake of the deployment,
+//! and the other may be over in a moment. So nearly everybody's language is tried: a line of text.
 
 #[cfg(any(feature = "memcached", feature = "redis"))]
 mod tls;

@@ -118,8 +118,8 @@ impl Redis {
     /// A way to the server that `settings` name. Connects to nobody yet.
     ///
     /// # Errors
-    /// `Invalid` when the URL or a node cannot be read, and where there is a login for Sentinels and
-    /// none of them. The message does not hold a password.
+    /// `Invalid` when the URL or a node cannot be read, and where there is a login for Sentinels
+    /// and none of them. The message does not hold a password.
     pub fn new(settings: &Settings) -> Result<Self> {
         check(settings)?;
         let shown = base::redact(&settings.url);
