@@ -6,6 +6,7 @@
 mod answer;
 
 use crate::gate::Gate;
+use crate::look::Meant;
 use crate::tls::Trust;
 use crate::url::{Target, address};
 use answer::Fault;
@@ -32,6 +33,18 @@ const ANSWER: usize = 256 << 20;
 /// The largest message of a watch. The server splits what is above the size of its requests.
 const MESSAGE: usize = 64 << 20;
 
+/// It answers HTTP too. Where it wants TLS it says so; a proxy before it may say that it is away.
+const MEANT: Meant = Meant {
+    vendor: "etcd",
+    name: "etcd",
+    line: "GET /version HTTP/1.0\r\n\r\n",
+    is_own: |said| {
+        let said = String::from_utf8_lossy(said);
+        let is_away = said.starts_with("HTTP/1") && said.get(8..10) == Some(" 5");
+        is_away || said.contains("etcdserver") || said.contains("HTTPS server")
+    },
+};
+
 /// Where the servers are, and how calls to them are bounded.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -57,6 +70,8 @@ pub struct Etcd {
 }
 
 struct Node {
+    /// `host:port`
+    host: String,
     /// `http://host:port`
     address: String,
     client: OnceCell<Client>,
@@ -92,7 +107,7 @@ impl Etcd {
         let scheme = if tls { "https" } else { "http" };
         let node = |host: &String| {
             let address = format!("{scheme}://{host}");
-            Node { address, client: OnceCell::new() }
+            Node { host: host.clone(), address, client: OnceCell::new() }
         };
         // A node that cannot be reached leaves time for the others.
         let each = settings.timeout / u32::try_from(hosts.len()).unwrap_or(u32::MAX);
@@ -125,6 +140,15 @@ impl Etcd {
     /// How many nodes it knows.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// What came of the first call, or that what answers there is no etcd, where it shows so.
+    ///
+    /// # Errors
+    /// The call's own; `Invalid` of another kind of server.
+    pub async fn recognised<T>(&self, first: Result<T>) -> Result<T> {
+        let hosts: Vec<String> = self.nodes.iter().map(|node| node.host.clone()).collect();
+        MEANT.recognised(first, &hosts).await
     }
 
     /// Reads keys.

@@ -154,3 +154,119 @@ impl fmt::Debug for Gate {
         f.debug_struct("Gate").field("server", &self.server).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use std::sync::atomic::AtomicUsize;
+    use tokio::task::yield_now;
+
+    const SHORT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[tokio::test]
+    async fn no_more_calls_are_on_their_way_than_may_be() {
+        let gate = Gate::new("redis h:1", LONG, 2);
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let call = || {
+            gate.call(async {
+                most.fetch_max(running.fetch_add(1, Relaxed) + 1, Relaxed);
+                for _ in 0..10 {
+                    yield_now().await;
+                }
+                running.fetch_sub(1, Relaxed);
+                Ok(())
+            })
+        };
+        let all = tokio::join!(call(), call(), call(), call());
+        assert!(matches!(all, (Ok(()), Ok(()), Ok(()), Ok(()))));
+        assert_eq!(most.into_inner(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_waits_for_too_long_never_begins() {
+        let gate = Gate::new("redis h:1", SHORT, 2);
+        let begun = AtomicUsize::new(0);
+        let call = || {
+            gate.call(async {
+                begun.fetch_add(1, Relaxed);
+                Ok(())
+            })
+        };
+        // As two calls that take longer than a third waits.
+        let others = gate.permits.acquire_many(2).await.unwrap();
+        let error = call().await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Exhausted, "{error}");
+        assert_eq!(error.to_string(), "too many calls to redis h:1 wait");
+        assert_eq!(begun.load(Relaxed), 0);
+        drop(others);
+        call().await.unwrap();
+        // One that began and took too long is told otherwise: it may have taken effect.
+        let late = gate.call(pending::<Result<()>>()).await.unwrap_err();
+        assert_eq!(late.kind(), Kind::Timeout, "{late}");
+        assert_eq!(late.to_string(), "redis h:1 did not answer within 50ms");
+    }
+
+    impl Gate {
+        /// Has the pause be over, or far from it.
+        fn pause_until(&self, until: Instant) {
+            self.lock().as_mut().expect("it is closed").until = until;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_closes_it_until_a_call_succeeds() {
+        let gate = Gate::new("redis h:1", LONG, 2);
+        let asked = AtomicUsize::new(0);
+        let fail = || async {
+            let call = gate.call(async {
+                asked.fetch_add(1, Relaxed);
+                yield_now().await;
+                Err::<(), _>(Error::unavailable("refused"))
+            });
+            let error = call.await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+            error.to_string()
+        };
+        let away = "redis h:1 is away: refused";
+        for _ in 0..FAILURES {
+            assert_eq!(fail().await, "refused");
+        }
+        // Now nobody asks any more.
+        gate.pause_until(Instant::now() + LONG);
+        for _ in 0..10 {
+            assert_eq!(fail().await, away);
+        }
+        assert_eq!(asked.load(Relaxed), 5);
+        // After the pause one does, and the others hear at once what it was before.
+        gate.pause_until(Instant::now());
+        let told = tokio::join!(fail(), fail(), fail());
+        assert_eq!(told, ("refused".to_owned(), away.to_owned(), away.to_owned()));
+        assert_eq!(asked.load(Relaxed), 6);
+        assert_eq!(gate.lock().as_ref().map(|closed| closed.pause), Some(PAUSE * 2));
+        // One that is given up on its way is no answer: another may try.
+        gate.pause_until(Instant::now());
+        tokio::select! {
+            biased;
+            _ = gate.call(pending::<Result<()>>()) => unreachable!("it is pending"),
+            () = yield_now() => {}
+        }
+        gate.call(async { Ok(()) }).await.unwrap();
+        // And with that one all are let through.
+        assert!(gate.lock().is_none());
+        for _ in 1..FAILURES {
+            assert_eq!(fail().await, "refused");
+        }
+        gate.call(async { Ok(()) }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_server_itself_refuses_does_not_close_it() {
+        let gate = Gate::new("redis h:1", LONG, 2);
+        for _ in 0..3 * FAILURES {
+            let refused = gate.call(async { Err::<(), _>(Error::denied("no")) }).await;
+            assert_eq!(refused.unwrap_err().kind(), Kind::Denied);
+        }
+    }
+}

@@ -4,6 +4,15 @@ pub mod batcher;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod gate;
+#[cfg(any(
+    feature = "etcd",
+    feature = "memcached",
+    feature = "mysql",
+    feature = "nats",
+    feature = "postgres",
+    feature = "redis"
+))]
+mod look;
 #[cfg(feature = "memcached")]
 pub mod memcached;
 #[cfg(feature = "mysql")]
@@ -17,3 +26,4 @@ pub mod redis;
 pub mod tls;
 #[cfg(any(feature = "etcd", feature = "memcached"))]
 mod url;
+pub mod version;

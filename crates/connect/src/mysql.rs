@@ -5,6 +5,7 @@ mod classify;
 mod target;
 
 use crate::gate::Gate;
+use crate::look::{self, Meant};
 use crate::tls::Trust;
 use base::{Error, Kind, Result};
 use mysql_async::Conn;
@@ -24,6 +25,14 @@ const PAUSE: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(10
 
 /// A connection that was not used for so long is asked whether it is still there.
 const STALE: Duration = Duration::from_secs(1);
+
+/// It greets whoever comes, or says why not: behind four bytes, the version of its protocol or 255.
+const MEANT: Meant = Meant {
+    vendor: "mysql",
+    name: "MySQL",
+    line: look::GET,
+    is_own: |said| matches!(said, [_, _, 0, 0, 10 | 255, ..]),
+};
 
 /// Where the server is, and how calls to it are bounded.
 #[derive(Clone, Debug)]
@@ -178,6 +187,14 @@ impl Mysql {
     /// What it leads to, for messages.
     pub fn server(&self) -> &str {
         self.gate.server()
+    }
+
+    /// What came of the first call, or that what answers there is no MySQL, where it shows so.
+    ///
+    /// # Errors
+    /// The call's own; `Invalid` of another kind of server.
+    pub async fn recognised<T>(&self, first: Result<T>) -> Result<T> {
+        MEANT.recognised(first, &self.target.hosts()).await
     }
 
     /// Does work that changes nothing; a second time, if its connection turns out to be gone.

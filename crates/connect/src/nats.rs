@@ -7,6 +7,7 @@
 mod dial;
 
 use crate::gate::Gate;
+use crate::look::{self, Meant};
 use crate::tls::Trust;
 use async_nats::client::RequestErrorKind as CoreRequestErrorKind;
 use async_nats::jetstream::context::{PublishErrorKind, RequestErrorKind};
@@ -27,6 +28,14 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 pub use async_nats::jetstream::Error as Refusal;
+
+/// It says first who it is.
+const MEANT: Meant = Meant {
+    vendor: "nats",
+    name: "NATS",
+    line: look::GET,
+    is_own: |said| said.starts_with(b"INFO "),
+};
 
 /// Where the servers are, and how calls to them are bounded.
 #[derive(Clone, Debug)]
@@ -102,6 +111,14 @@ impl Nats {
     /// How long a call may take.
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// What came of the first call, or that what answers there is no NATS, where it shows so.
+    ///
+    /// # Errors
+    /// The call's own; `Invalid` of another kind of server.
+    pub async fn recognised<T>(&self, first: Result<T>) -> Result<T> {
+        MEANT.recognised(first, &self.dialer.hosts()).await
     }
 
     /// Makes exchanges with the server that belong together, under one timeout.

@@ -4,6 +4,7 @@ mod classify;
 mod target;
 
 use crate::gate::Gate;
+use crate::look::{self, Meant};
 use crate::tls::Trust;
 use base::{Error, Kind, Result};
 use deadpool_postgres::{
@@ -21,6 +22,14 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const TRIES: u32 = 6;
 /// The pause before the first time.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// It hangs up on a line of text; what stands before it may say why, in its own way.
+const MEANT: Meant = Meant {
+    vendor: "postgres",
+    name: "PostgreSQL",
+    line: look::GET,
+    is_own: |said| said.starts_with(b"E\0\0"),
+};
 
 /// Where the server is, and how calls to it are bounded.
 #[derive(Clone, Debug)]
@@ -161,6 +170,14 @@ impl Postgres {
     /// What it leads to, for messages.
     pub fn server(&self) -> &str {
         self.gate.server()
+    }
+
+    /// What came of the first call, or that what answers there is no PostgreSQL, where it shows so.
+    ///
+    /// # Errors
+    /// The call's own; `Invalid` of another kind of server.
+    pub async fn recognised<T>(&self, first: Result<T>) -> Result<T> {
+        MEANT.recognised(first, &self.target.hosts()).await
     }
 
     /// Runs one statement that changes nothing; a second time, if its connection turns out to be

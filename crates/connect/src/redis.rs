@@ -4,18 +4,21 @@
 //! the next call.
 
 mod cluster;
+mod fault;
+mod sentinel;
 
 use crate::gate::Gate;
+use crate::look;
 use crate::tls::Trust;
-use base::{Error, Kind, Result};
+use base::{Error, Kind, Result, Secret};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::sentinel::SentinelClient;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
     FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, ServerErrorKind,
-    TlsCertificates, TlsMode, Value,
+    TlsCertificates, Value,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -32,6 +35,8 @@ pub struct Settings {
     pub url: String,
     /// How the servers are arranged.
     pub mode: Mode,
+    /// Who the client is to Sentinels.
+    pub login: Login,
     /// Further nodes of a cluster, or further Sentinels, as `host:port`.
     pub nodes: Vec<String>,
     /// Whom to trust, and who the client is, with TLS.
@@ -40,6 +45,15 @@ pub struct Settings {
     pub timeout: Duration,
     /// How many calls are on their way at once.
     pub in_flight: usize,
+}
+
+/// Who the client is to Sentinels, which know other users than the servers behind them, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Login {
+    /// A user of theirs; without one, the password is that of the user `default`.
+    pub user: Option<String>,
+    /// The password, where they have one.
+    pub password: Option<Secret>,
 }
 
 /// How the servers are arranged.
@@ -76,6 +90,9 @@ impl Mode {
 pub struct Redis {
     gate: Gate,
     link: Link,
+    /// Where the servers are, or the Sentinels, each as `host:port`.
+    hosts: Vec<String>,
+    has_tls: bool,
     config: AsyncConnectionConfig,
     /// The connection that calls share, and which one it is.
     current: StdMutex<Option<(u64, Connection)>>,
@@ -104,8 +121,10 @@ impl Redis {
     /// A way to the server that `settings` name. Connects to nobody yet.
     ///
     /// # Errors
-    /// `Invalid` when the URL or a node cannot be read. The message does not hold the password.
+    /// `Invalid` when the URL or a node cannot be read, and where there is a login for Sentinels
+    /// and none of them. The message does not hold a password.
     pub fn new(settings: &Settings) -> Result<Self> {
+        check(settings)?;
         let shown = base::redact(&settings.url);
         let wrong = |error: RedisError| {
             Error::invalid(format!("`{shown}` is no URL of a Redis server")).with_source(error)
@@ -121,7 +140,7 @@ impl Redis {
                 Link::Single(Box::new(client.map_err(wrong)?))
             }
             Mode::Sentinel(master) => {
-                let client = sentinel(&info, settings, master)?;
+                let client = sentinel::client(&info, settings, master)?;
                 Link::Sentinel(Box::new(Mutex::new(client)))
             }
             Mode::Cluster => Link::Cluster(Box::new(cluster::client(&info, settings, connect)?)),
@@ -138,6 +157,8 @@ impl Redis {
         Ok(Self {
             gate: Gate::new(server, settings.timeout, settings.in_flight),
             link,
+            hosts: hosts(&info, &settings.nodes),
+            has_tls: has_tls(&info),
             config,
             current: StdMutex::default(),
             connecting: Mutex::default(),
@@ -187,7 +208,7 @@ impl Redis {
                         Ok(value)
                     }
                     Err(error) => {
-                        if is_lost(&error) {
+                        if fault::is_lost(&error) {
                             self.discard(number);
                         }
                         Err(self.classify(error))
@@ -219,7 +240,7 @@ impl Redis {
     /// # Errors
     /// What it is instead, and what to do about it.
     pub async fn probe(&self) -> Result<Vec<HashMap<String, String>>> {
-        let nodes = self.info().await?;
+        let nodes = self.recognised(self.info().await).await?;
         nodes.iter().try_for_each(|node| self.admit(node))?;
         Ok(nodes)
     }
@@ -238,15 +259,14 @@ impl Redis {
         matches!(self.link, Link::Cluster(_))
     }
 
+    fn has_sentinels(&self) -> bool {
+        matches!(self.link, Link::Sentinel(_))
+    }
+
     fn admit(&self, node: &HashMap<String, String>) -> Result<()> {
         let word = |name: &str| node.get(name).map(String::as_str).unwrap_or_default();
-        let (server, version) = (self.server(), word("redis_version"));
-        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-        if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6, 2) {
-            return Err(Error::unsupported(format!(
-                "{server} is version {version}, and 6.2 is needed"
-            )));
-        }
+        let server = self.server();
+        crate::version::admit(server, word("redis_version"), (6, 2))?;
         // In a cluster the client finds the masters by itself.
         if word("role") == "slave" && !self.is_cluster() {
             return Err(Error::unavailable(format!("{server} is a read-only replica"))
@@ -260,10 +280,7 @@ impl Redis {
     }
 
     async fn info(&self) -> Result<Vec<HashMap<String, String>>> {
-        let strange = || {
-            let name = self.server();
-            Error::invalid(format!("{name} does not speak as Redis does; is it one?"))
-        };
+        let strange = || look::stranger(self.server(), "Redis");
         let said: Value = match self.read(&redis::cmd("INFO")).await {
             Err(error) if error.kind() == Kind::Corrupt => {
                 return Err(strange().with_source(error));
@@ -329,86 +346,40 @@ impl Redis {
     fn current(&self) -> MutexGuard<'_, Option<(u64, Connection)>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// What a caller can do about an error of the server.
-    fn classify(&self, error: RedisError) -> Error {
-        let code = error.code().unwrap_or_default();
-        let kind = match error.kind() {
-            _ if error.is_timeout() => Kind::Timeout,
-            _ if is_half(&error) => Kind::Unavailable,
-            ErrorKind::AuthenticationFailed => Kind::Denied,
-            _ if matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM") => Kind::Denied,
-            _ if code == "OOM" => Kind::Exhausted,
-            _ if matches!(code, "MISCONF" | "NOREPLICAS" | "UNBLOCKED") => Kind::Unavailable,
-            ErrorKind::Server(
-                ServerErrorKind::BusyLoading
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::TryAgain
-                | ServerErrorKind::ReadOnly
-                | ServerErrorKind::Moved
-                | ServerErrorKind::Ask,
-            )
-            | ErrorKind::ClusterConnectionNotFound
-            | ErrorKind::MasterNameNotFoundBySentinel => Kind::Unavailable,
-            ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => Kind::Invalid,
-            ErrorKind::Server(_) if code == "WRONGTYPE" => Kind::Corrupt,
-            ErrorKind::Server(_) | ErrorKind::Extension => Kind::Internal,
-            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Kind::Corrupt,
-            _ => Kind::Unavailable,
-        };
-        Error::new(kind, self.server().to_owned()).with_source(error)
+/// What can be found wrong without the URL.
+fn check(settings: &Settings) -> Result<()> {
+    let Login { user, password } = &settings.login;
+    match &settings.mode {
+        Mode::Sentinel(_) if user.is_some() && password.is_none() => {
+            Err(Error::invalid("`sentinel-user` has a `sentinel-password`"))
+        }
+        Mode::Sentinel(_) => Ok(()),
+        Mode::Single | Mode::Cluster if user.is_some() || password.is_some() => {
+            Err(Error::invalid("`sentinel-user` and `sentinel-password` are for Sentinels")
+                .with_hint("add `sentinel = \"NAME OF THE MASTER\"`"))
+        }
+        Mode::Single | Mode::Cluster => Ok(()),
     }
 }
 
-/// Whether the connection ended in the middle of an answer. The client says so as of an answer that
-/// nobody can read, and only in words; those of values that are not what was asked for are others.
-fn is_half(error: &RedisError) -> bool {
-    let said = error.detail().unwrap_or_default();
-    said.starts_with("Parse error at") && said.contains("Unexpected end of input")
+/// Where the servers are that the settings name. A socket is nobody else's.
+fn hosts(info: &ConnectionInfo, nodes: &[String]) -> Vec<String> {
+    let first = match info.addr() {
+        ConnectionAddr::Tcp(..) | ConnectionAddr::TcpTls { .. } => Some(info.addr().to_string()),
+        _ => None,
+    };
+    first.into_iter().chain(nodes.iter().cloned()).collect()
 }
 
-/// Whether the connection is of no further use: broken, or to who is no longer the master.
-fn is_lost(error: &RedisError) -> bool {
-    error.is_unrecoverable_error()
-        || error.is_connection_dropped()
-        || is_half(error)
-        || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly))
-}
-
-fn sentinel(info: &ConnectionInfo, all: &Settings, master: &str) -> Result<SentinelClient> {
-    let wrong = |error: RedisError| Error::invalid("the Sentinels").with_source(error);
-    let settings = info.redis_settings();
-    let addresses = std::iter::once(Ok(info.addr().clone())).chain(all.nodes.iter().map(|node| {
-        let (host, port) = address(node)?;
-        Ok(ConnectionAddr::Tcp(host, port))
-    }));
-    let addresses: Vec<_> = addresses.collect::<Result<_>>()?;
-    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)
-        .map_err(wrong)?
-        .set_client_to_redis_db(settings.db());
-    if let Some(user) = settings.username() {
-        builder = builder.set_client_to_redis_username(user);
-    }
-    if let Some(password) = settings.password() {
-        builder = builder.set_client_to_redis_password(password);
-    }
-    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-        builder = builder
-            .set_client_to_redis_tls_mode(TlsMode::Secure)
-            .set_client_to_sentinel_tls_mode(TlsMode::Secure);
-    }
-    if let Some(certificates) = certificates(info, &all.trust) {
-        builder = builder
-            .set_client_to_redis_certificates(certificates.clone())
-            .set_client_to_sentinel_certificates(certificates);
-    }
-    builder.build().map_err(wrong)
+fn has_tls(info: &ConnectionInfo) -> bool {
+    matches!(info.addr(), ConnectionAddr::TcpTls { .. })
 }
 
 /// What TLS needs, where there is any.
 fn certificates(info: &ConnectionInfo, trust: &Trust) -> Option<TlsCertificates> {
-    matches!(info.addr(), ConnectionAddr::TcpTls { .. }).then(|| TlsCertificates {
+    has_tls(info).then(|| TlsCertificates {
         client_tls: trust.identity().map(|(certificate, key)| ClientTlsConfig {
             client_cert: certificate.to_vec(),
             client_key: key.to_vec(),

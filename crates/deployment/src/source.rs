@@ -38,9 +38,33 @@ impl Source {
         start..start + marked.get(..line).unwrap_or_default().trim_end().len()
     }
 
-    /// The text as it may be shown: stars, as many as there were bytes, stand in the place of what
-    /// [`base::redact`] leaves out of a URL. So every place stays where it is.
+    /// The text as it may be shown: stars, as many as there were bytes, stand in the place of
+    /// passwords and of what [`base::redact`] leaves out of a URL. So every place stays where it is.
     pub(crate) fn shown(&self) -> String {
+        let urls = self.without_urls();
+        let mut shown = String::with_capacity(urls.len());
+        let mut rest = urls.as_str();
+        while let Some(found) = rest.find(PASSWORD) {
+            let (before, after) = rest.split_at(found + PASSWORD.len());
+            shown.push_str(before);
+            rest = after;
+            // The key may stand in quotes itself.
+            let value = after.trim_start_matches(['"', '\'', ' ', '\t']);
+            let Some(value) = value.strip_prefix('=') else { continue };
+            let value = value.trim_start_matches([' ', '\t']);
+            let Some(quote) = value.chars().next().filter(|quote| "\"'".contains(*quote)) else {
+                continue;
+            };
+            let (between, value) = after.split_at(after.len() - value.len() + 1);
+            let (password, after) = value.split_at(end(value, Some(quote)));
+            shown.extend([between, &stars(password)]);
+            rest = after;
+        }
+        shown.push_str(rest);
+        shown
+    }
+
+    fn without_urls(&self) -> String {
         let mut shown = String::with_capacity(self.text.len());
         let mut rest = self.text.as_str();
         while let Some(found) = rest.find("://") {
@@ -65,7 +89,18 @@ impl Source {
     }
 }
 
-/// Where a URL ends that stands in these quotes, or in none.
+/// What the names of keys end with that hold one.
+const PASSWORD: &str = "password";
+
+/// Stars in the place of what is hidden, unless it stands elsewhere and is not in the text.
+fn stars(hidden: &str) -> String {
+    match hidden.starts_with("${") && hidden.ends_with('}') {
+        true if hidden.matches('}').count() == 1 => hidden.to_owned(),
+        _ => "*".repeat(hidden.len()),
+    }
+}
+
+/// Where a text ends that stands in these quotes, or in none.
 fn end(text: &str, quote: Option<char>) -> usize {
     let mut escaped = false;
     let ends = |letter: char| match quote {
@@ -82,11 +117,6 @@ fn end(text: &str, quote: Option<char>) -> usize {
 
 /// Adds what follows a URL's `://`, with stars for its password and the values of its query.
 fn hide(url: &str, shown: &mut String) {
-    // What stands elsewhere is not in the text.
-    let stars = |hidden: &str| match hidden.starts_with("${") && hidden.ends_with('}') {
-        true if hidden.matches('}').count() == 1 => hidden.to_owned(),
-        _ => "*".repeat(hidden.len()),
-    };
     let (authority, rest) = url.split_at(url.find(['/', '?']).unwrap_or(url.len()));
     match authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?, host))) {
         Some(((user, password), host)) => {
@@ -110,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_secret_in_a_url_is_stars_and_every_place_stays() {
+    fn what_is_secret_is_stars_and_every_place_stays() {
         for (text, shown) in [
             ("a = \"redis://u:pö@h:1/0\" # @", "a = \"redis://u:***@h:1/0\" # @"),
             ("a = 'redis://:p\"q@h' # b:c@d", "a = 'redis://:***@h' # b:c@d"),
@@ -119,6 +149,10 @@ mod tests {
             ("'x://u:${env:P}@h?a=${env:A}b'", "'x://u:${env:P}@h?a=*********'"),
             ("# http://h u:p@h", "# http://h u:p@h"),
             ("'x://", "'x://"),
+            ("a-password = \"p\\\"q\" # r", "a-password = \"****\" # r"),
+            ("\"password\"='p', b='q'", "\"password\"='*', b='q'"),
+            ("password = '${env:P}'\npassword = p", "password = '${env:P}'\npassword = p"),
+            ("# the password is 'p'", "# the password is 'p'"),
         ] {
             let source = Source { path: String::new(), text: text.to_owned() };
             assert_eq!(source.shown(), shown);

@@ -6,6 +6,7 @@ pub mod guests;
 pub mod program;
 pub mod proxy;
 pub mod servers;
+pub mod stranger;
 
 pub use conformance::conformance;
 pub use guests::guest;

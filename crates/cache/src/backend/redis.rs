@@ -4,9 +4,9 @@ use crate::entries::end;
 use crate::{Cache, Entries, Expiring, Front, Offer, Reach};
 use async_trait::async_trait;
 use base::offer::Ttl;
-use base::{Backend, Error, Place, Result};
+use base::{Backend, Error, Place, Result, Secret};
 use bytes::Bytes;
-use connect::redis::{Master, Mode, Redis as Server, Settings};
+use connect::redis::{Login, Master, Mode, Redis as Server, Settings};
 use connect::tls::Trust;
 use redis::{cmd, pipe};
 use serde::Deserialize;
@@ -34,6 +34,13 @@ pub struct Redis {
     /// The name of the master, where the URL leads to a Sentinel.
     #[serde(default)]
     pub sentinel: Option<String>,
+    /// The user to log in to Sentinels as, where they have users. The URL's user and password are
+    /// those of the master.
+    #[serde(default)]
+    pub sentinel_user: Option<String>,
+    /// The password of the Sentinels, where they want one.
+    #[serde(default)]
+    pub sentinel_password: Option<Secret>,
     /// Further nodes of the cluster, or further Sentinels, as `"host:port"`.
     #[serde(default)]
     pub nodes: Vec<String>,
@@ -73,11 +80,16 @@ impl Redis {
         Server::new(&Settings {
             url: self.url.clone(),
             mode: Mode::of(self.cluster, self.sentinel.as_deref(), &self.nodes)?,
+            login: self.login(),
             nodes: self.nodes.clone(),
             trust,
             timeout: self.timeout,
             in_flight: self.in_flight,
         })
+    }
+
+    fn login(&self) -> Login {
+        Login { user: self.sentinel_user.clone(), password: self.sentinel_password.clone() }
     }
 
     fn prefix(&self, place: &Place) -> String {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use testkit::program::Signal;
 use testkit::proxy::Proxy;
 use testkit::servers::{CACHES, Vendor};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use testkit::stranger::Stranger;
 use wharf_cache::{Cache, Entry};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -179,32 +179,22 @@ async fn made_once(vendor: &'static Vendor) {
 }
 
 async fn wrong_servers(vendor: &'static Vendor) {
-    // One that speaks HTTP.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let settings = format!("'{}'", (vendor.url)(address));
-    let http = async {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = [0; 1024];
-            drop(stream.read(&mut asked).await);
-            drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await);
-        }
-    };
-    let asked = async {
-        let error = bound(&settings).await.err().unwrap();
-        assert!(error.to_string().contains(&address.to_string()), "{error}");
-        assert!(
-            matches!(error.kind(), Kind::Invalid | Kind::Corrupt | Kind::Unavailable),
-            "{error:?}"
-        );
-    };
-    tokio::select! {
-        () = asked => {}
-        () = http => {}
-    }
+    let http = Stranger::start().await;
+    another_kind(vendor, http.address()).await;
+    // A real server, of the other vendor.
+    let other = CACHES.iter().find(|other| other.name != vendor.name).unwrap();
+    another_kind(vendor, (other.shared)().address()).await;
     // Nobody.
-    drop(listener);
-    let error = bound(&settings).await.err().unwrap();
+    let nobody = http.address();
+    drop(http);
+    let error = bound(&format!("'{}'", (vendor.url)(nobody))).await.err().unwrap();
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+}
+
+async fn another_kind(vendor: &Vendor, address: SocketAddr) {
+    let error = bound(&format!("'{}'", (vendor.url)(address))).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    let words = error.to_string();
+    let told = format!("{} {address} does not speak as ", vendor.name);
+    assert!(words.starts_with(&told) && words.contains("; is it one?"), "{words}");
 }

@@ -30,6 +30,8 @@ async fn wrong() {
         ("'redis:'", "is no URL of a Redis server"),
         ("{ url = 'redis://h', nodes = ['h:1'] }", "Sentinels"),
         ("{ url = 'redis://h', cluster = true, sentinel = 'main' }", "not both"),
+        ("{ url = 'redis://h', sentinel-password = 'secret' }", "are for Sentinels"),
+        ("{ url = 'redis://h', sentinel = 'm', sentinel-user = 'me' }", "`sentinel-password`"),
         ("'tiered:'", "`behind` says what stands behind"),
         ("'tiered:tiered:memory:'", "two tiers are enough"),
         ("'tiered:radis://:hunter2@h'", "unknown scheme `radis`"),

@@ -3,18 +3,27 @@
 use crate::support::Folder;
 use serde_json::Value;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
+use testkit::servers::{
+    etcd_locked, memcached_with_users, mysql_with, nats_with, postgres_locked, redis_with,
+};
 
-/// A component on a binding with these settings.
+/// A component on a key-value binding with these settings.
 fn file(settings: &str) -> String {
+    bound("kv-draft2", "keyvalue", settings)
+}
+
+/// A component on a binding of a capability.
+fn bound(guest: &str, capability: &str, settings: &str) -> String {
     format!(
         r#"
             name = "offers"
             [component.web]
-            source = "kv-draft2.wasm"
+            source = "{guest}.wasm"
             [[http.route]]
             component = "web"
-            [keyvalue]
+            [{capability}]
             default = {settings}
         "#
     )
@@ -56,7 +65,7 @@ fn what_is_required_and_not_offered_is_refused_with_what_would_do() {
 
 #[test]
 fn what_a_live_server_does_not_keep_is_not_offered() {
-    let server = testkit::servers::redis_with(&["--appendfsync", "everysec"]);
+    let server = redis_with(&["--appendfsync", "everysec"]);
     let settings = |requires: &str| {
         file(&format!("{{ url = \"{}\", requires = {{ {requires} }} }}", server.url()))
     };
@@ -67,11 +76,24 @@ fn what_a_live_server_does_not_keep_is_not_offered() {
     assert_eq!(checked.code, Some(0), "{}", checked.errors);
 }
 
-/// Servers that cannot be used are found before anything is served.
+/// A deployment on a server that cannot be used is refused before anything is served, and told
+/// which binding it is, where its server is, and what is wrong with it.
+fn refused(deployment: &str, binding: &str, host: SocketAddr, cause: &str) {
+    let folder = Folder::with(deployment);
+    for verb in [&["check"][..], &["serve", "--addr", "127.0.0.1:0"]] {
+        let refused = folder.run(verb);
+        let said = &refused.errors;
+        assert!(matches!(refused.code, Some(64 | 69)), "{binding}: {:?} {said}", refused.code);
+        assert!(said.contains(binding), "{binding}: {said}");
+        assert!(said.contains(&host.to_string()) && said.contains(cause), "{binding}: {said}");
+        assert!(!said.contains("hunter2"), "{binding}: {said}");
+    }
+}
+
 #[test]
 fn check_names_the_binding_the_host_and_the_cause() {
-    let locked = testkit::servers::redis_with(&["--requirepass", "open sesame"]);
-    let plain = testkit::servers::redis_with(&[]);
+    let locked = redis_with(&["--requirepass", "open sesame"]);
+    let plain = redis_with(&[]);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = free.local_addr().unwrap();
     drop(free);
@@ -80,18 +102,34 @@ fn check_names_the_binding_the_host_and_the_cause() {
         (format!("redis://:hunter2@{locked}"), locked, "Password authentication failed"),
         (format!("redis://{locked}"), locked, "NOAUTH"),
         (format!("redis://{plain}/99"), plain, "out of range"),
-        (format!("rediss://{plain}"), plain, ""),
+        (format!("rediss://{plain}"), plain, "does not speak TLS"),
+        (format!("etcd://{plain}"), plain, "does not speak as etcd does; is it one?"),
         (format!("redis://:hunter2@{nobody}"), nobody, "refused"),
     ] {
-        let folder = Folder::with(&file(&format!("\"{url}\"")));
-        for verb in [&["check"][..], &["serve", "--addr", "127.0.0.1:0"]] {
-            let refused = folder.run(verb);
-            let said = &refused.errors;
-            assert!(matches!(refused.code, Some(64 | 69)), "{url}: {:?} {said}", refused.code);
-            assert!(said.contains("keyvalue binding `default` (redis)"), "{url}: {said}");
-            assert!(said.contains(&host.to_string()) && said.contains(cause), "{url}: {said}");
-            assert!(!said.contains("hunter2"), "{url}: {said}");
-        }
+        let (vendor, _) = url.split_once(':').unwrap();
+        let binding = format!("keyvalue binding `default` ({})", vendor.replace("ss", "s"));
+        refused(&file(&format!("\"{url}\"")), &binding, host, cause);
+    }
+}
+
+#[test]
+fn check_names_the_binding_and_the_host_of_a_wrong_password() {
+    let (postgres, mysql, etcd) = (postgres_locked(), mysql_with(&[]), etcd_locked("open sesame"));
+    let nats = nats_with(&["-js", "--user", "me", "--pass", "open sesame"]);
+    let memcached = memcached_with_users(&["me:open sesame"], &[]);
+    for (server, path, user, capability, cause) in [
+        (&postgres, "/postgres", "postgres", "keyvalue", "password authentication failed"),
+        (&mysql, "/wharf", "root", "keyvalue", "Access denied for user 'root'"),
+        (&nats, "", "me", "keyvalue", "authorization violation"),
+        (&etcd, "", "root", "keyvalue", "invalid user ID or password"),
+        (&memcached, "", "me", "cache", "authentication failure"),
+    ] {
+        let url = server.url();
+        let (vendor, host) = url.split_once("://").unwrap();
+        let guest = if capability == "cache" { "cache-p2" } else { "kv-draft2" };
+        let settings = format!("\"{vendor}://{user}:hunter2@{host}{path}\"");
+        let binding = format!("{capability} binding `default` ({vendor})");
+        refused(&bound(guest, capability, &settings), &binding, server.address(), cause);
     }
 }
 

@@ -3,22 +3,18 @@
 use super::Settings;
 use super::connection::Connection;
 use super::fault::{self, Fault};
-use crate::tls::{self, Trust};
+use crate::look::{LOOK, speaks_tls};
+use crate::tls::Trust;
 use crate::url::Target;
 use base::{Error, Result, within};
-use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
 /// The port where nothing else is said.
 const PORT: u16 = 11211;
-/// How long a server has to show that it speaks otherwise than it was spoken to.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Makes connections.
 pub(super) struct Dialer {
@@ -90,7 +86,7 @@ impl Dialer {
         let look = async {
             match self.target.tls {
                 true => self.speaks_plainly().await.then(|| fault::no_tls(server)),
-                false => self.speaks_tls().await.then(|| fault::only_tls(server)),
+                false => speaks_tls(self.address()).await.then(|| fault::only_tls(server)),
             }
         };
         within(LOOK, look).await.unwrap_or(None)
@@ -100,19 +96,6 @@ impl Dialer {
         let Ok(stream) = self.reach().await else { return false };
         let said = Connection::over(stream).version().await;
         matches!(said, Ok(_) | Err(Fault::Unauthenticated))
-    }
-
-    async fn speaks_tls(&self) -> bool {
-        // It trusts nobody: what is asked is only whether there is a certificate.
-        let Ok(client) = tls::client(Arc::new(RootCertStore::empty()), &[]) else { return false };
-        let Ok(stream) = self.reach().await else { return false };
-        match TlsConnector::from(client).connect(self.name.clone(), stream).await {
-            Ok(_) => true,
-            Err(error) => matches!(
-                fault::tls(&error),
-                Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
-            ),
-        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What is wrong when memcached, or the way to it, says no.
 
 use super::protocol::Line;
+use crate::look;
+use crate::tls::fault::{self as tls, Wrong};
 use base::{Error, Kind};
-use rustls::{AlertDescription, CertificateError, Error as Tls};
 use std::io;
 
 /// An exchange that failed.
@@ -81,9 +82,7 @@ impl Fault {
                 .with_hint("leave user and password out of the URL, or start it with `-Y FILE`"),
             Self::TooLarge => error(Kind::TooLarge, "its answer is larger than what is taken"),
             Self::Busy => error(Kind::Unavailable, "it is busy with the same for another"),
-            Self::Strange => {
-                Error::invalid(format!("{server} does not speak as memcached does; is it one?"))
-            }
+            Self::Strange => look::stranger(server, "memcached"),
             Self::Setup(setup) => setup.context(server),
         }
     }
@@ -101,41 +100,13 @@ pub(super) fn only_tls(server: &str) -> Error {
         .with_hint("for a server with TLS write `memcacheds://HOST[:PORT]`")
 }
 
-/// What TLS said, if it did.
-pub(super) fn tls(error: &io::Error) -> Option<&Tls> {
-    error.get_ref()?.downcast_ref()
-}
-
 fn of_way(server: &str, way: io::Error) -> Error {
-    let (kind, hint) = match tls(&way) {
-        Some(Tls::InvalidMessage(_)) => return no_tls(server).with_source(way),
-        Some(Tls::InvalidCertificate(wrong)) => (Kind::Invalid, of_certificate(wrong)),
-        Some(Tls::AlertReceived(
-            AlertDescription::CertificateRequired
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied
-            | AlertDescription::HandshakeFailure,
-        )) => (Kind::Invalid, "it wants another certificate; give `certificate` and `key`"),
-        _ => (Kind::Unavailable, ""),
-    };
-    let error = Error::new(kind, server.to_owned()).with_source(way);
-    match hint {
-        "" => error,
-        hint => error.with_hint(hint),
-    }
-}
-
-fn of_certificate(wrong: &CertificateError) -> &'static str {
-    match wrong {
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "the certificate is for another name: write that name in the URL"
+    match tls::said(&way).and_then(tls::wrong) {
+        Some(Wrong::Plain) => no_tls(server).with_source(way),
+        Some(Wrong::Certificate(hint)) => {
+            Error::invalid(server.to_owned()).with_source(way).with_hint(hint)
         }
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => "renew the server's certificate",
-        _ => "name the authority that signed the certificate: `ca = \"FILE\"`",
+        None => Error::unavailable(server.to_owned()).with_source(way),
     }
 }
 
@@ -167,20 +138,15 @@ mod tests {
     }
 
     #[test]
-    fn what_tls_says_has_a_hint() {
-        let hint = |tls: Tls| {
-            let error = Fault::from(io::Error::other(tls)).into_error("memcached h:1");
-            assert_eq!(error.kind(), Kind::Invalid, "{error}");
-            error.hint().unwrap().to_owned()
-        };
-        let certificate = |wrong| hint(Tls::InvalidCertificate(wrong));
-        assert!(certificate(CertificateError::UnknownIssuer).contains("`ca = "));
-        assert!(certificate(CertificateError::NotValidForName).contains("another name"));
-        assert!(certificate(CertificateError::Expired).contains("renew"));
-        let asked = Tls::AlertReceived(AlertDescription::CertificateRequired);
-        assert!(hint(asked).contains("`certificate` and `key`"));
-        let plain = Tls::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
-        assert!(hint(plain).contains("memcached://"));
+    fn a_broken_way_is_told_from_a_wrong_one() {
+        let way = |tls: rustls::Error| Fault::from(io::Error::other(tls)).into_error("memcached h");
+        let unknown = rustls::CertificateError::UnknownIssuer;
+        let untrusted = way(rustls::Error::InvalidCertificate(unknown));
+        assert_eq!(untrusted.kind(), Kind::Invalid, "{untrusted}");
+        assert!(untrusted.hint().unwrap().contains("`ca = "));
+        let plain = rustls::InvalidMessage::InvalidContentType;
+        let plain = way(rustls::Error::InvalidMessage(plain));
+        assert!(plain.hint().unwrap().contains("memcached://"));
         let away = Fault::hung_up().into_error("memcached h:1");
         assert_eq!((away.kind(), away.hint()), (Kind::Unavailable, None));
     }

@@ -12,7 +12,7 @@ pub(super) struct Target {
     pub(super) opts: Opts,
     /// The server's name in messages.
     pub(super) shown: String,
-    has_tls: bool,
+    pub(super) has_tls: bool,
 }
 
 impl Target {
@@ -45,6 +45,12 @@ impl Target {
             None => format!("mysql {}:{}", opts.ip_or_hostname(), opts.tcp_port()),
         };
         Ok(Self { opts, shown, has_tls })
+    }
+
+    /// Where the server is, as `host:port`, if it has an address.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let host = || format!("{}:{}", self.opts.ip_or_hostname(), self.opts.tcp_port());
+        self.opts.socket().is_none().then(host).into_iter().collect()
     }
 
     /// Completes what connections are made with.

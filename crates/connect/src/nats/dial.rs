@@ -1,13 +1,13 @@
 //! How a connection comes about: which server is asked, as whom, and what it says.
 
 use super::{Connection, Parts, Settings};
+use crate::tls::fault::{self, Wrong};
 use crate::tls::{self, Trust};
 use async_nats::jetstream::ContextBuilder;
 use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, ReconnectToServer, ServerAddr};
 use base::{Error, Kind, Result};
-use rustls::{CertificateError, ClientConfig, InvalidMessage};
+use rustls::ClientConfig;
 use std::collections::VecDeque;
-use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -90,8 +90,12 @@ impl Dialer {
 
     /// The servers, as errors name them.
     pub(super) fn name(&self) -> String {
-        let names: Vec<String> = self.servers.iter().map(name).collect();
-        format!("nats {}", names.join(","))
+        format!("nats {}", self.hosts().join(","))
+    }
+
+    /// Where the servers are, each as `host:port`.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        self.servers.iter().map(name).collect()
     }
 
     /// Asks this server last from now on.
@@ -229,20 +233,9 @@ fn name(server: &ServerAddr) -> String {
 /// What a caller can do about a server that takes no connection.
 fn refused(server: &ServerAddr, error: ConnectError) -> Error {
     let name = name(server);
-    let tls = tls_error(&error);
-    let (kind, hint) = match (error.kind(), &tls) {
-        (
-            _,
-            Some(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )),
-        ) => {
-            (Kind::Invalid, Some("the certificate is for another name: write that name in the URL"))
-        }
-        (_, Some(rustls::Error::InvalidCertificate(_))) => {
-            (Kind::Invalid, Some("name the authority that signed the certificate: `ca = \"…\"`"))
-        }
-        (_, Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType))) => {
+    let (kind, hint) = match (error.kind(), fault::said(&error).and_then(fault::wrong)) {
+        (_, Some(Wrong::Certificate(hint))) => (Kind::Invalid, Some(hint)),
+        (_, Some(Wrong::Plain)) => {
             (Kind::Invalid, Some("the server does not speak TLS; write nats://…"))
         }
         (ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication, _) => {
@@ -255,24 +248,6 @@ fn refused(server: &ServerAddr, error: ConnectError) -> Error {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
-}
-
-/// What TLS said, however deep it lies.
-fn tls_error(error: &ConnectError) -> Option<rustls::Error> {
-    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<rustls::Error>() {
-            return Some(error.clone());
-        }
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && let Some(inner) = io.get_ref()
-            && let Some(inner) = inner.downcast_ref::<rustls::Error>()
-        {
-            return Some(inner.clone());
-        }
-        cause = error.source();
-    }
-    None
 }
 
 /// Undoes the URL's `%40` and the like.

@@ -3,7 +3,6 @@
 use super::target::Target;
 use base::{Error, Kind};
 use tokio_postgres::Error as Cause;
-use tokio_postgres::error::DbError;
 
 /// Whether the connection is of no further use: broken, or to a server that no longer writes.
 pub(super) fn is_lost(error: &Cause) -> bool {
@@ -33,13 +32,13 @@ fn is_our_mistake(error: &Cause) -> bool {
 /// The error that a caller gets.
 pub(super) fn error(error: &Cause, server: &str, target: &Target) -> Error {
     match error.as_db_error() {
-        Some(said) => from_server(said, server, target),
+        // Not the detail, which may show what is stored.
+        Some(said) => from_server(said.code().code(), said.message(), server, target),
         None => from_connection(error, server),
     }
 }
 
-fn from_server(said: &DbError, server: &str, target: &Target) -> Error {
-    let code = said.code().code();
+fn from_server(code: &str, said: &str, server: &str, target: &Target) -> Error {
     let kind = match code {
         "28P01" | "28000" | "42501" => Kind::Denied,
         "3D000" | "3F000" => Kind::Invalid,
@@ -56,9 +55,7 @@ fn from_server(said: &DbError, server: &str, target: &Target) -> Error {
             _ => Kind::Internal,
         },
     };
-    // Not the detail, which may show what is stored.
-    let message = format!("{server}: {} (SQLSTATE {code})", said.message());
-    let error = Error::new(kind, message);
+    let error = Error::new(kind, format!("{server}: {said} (SQLSTATE {code})"));
     match code {
         "28P01" => error.with_hint(format!("check the password of `{}` in the URL", target.user())),
         "28000" => error.with_hint(
@@ -118,4 +115,51 @@ fn causes(error: &Cause) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postgres_says_is_sorted_by_what_can_be_done() {
+        let target = Target::parse("postgres://me:hunter2@h/here", false).unwrap();
+        for (code, kind, hint) in [
+            // Out of memory, of room on the disk, of connections; and what it was told to take.
+            ("53000", Kind::Exhausted, None),
+            ("53100", Kind::Exhausted, None),
+            ("53200", Kind::Exhausted, None),
+            ("53300", Kind::Exhausted, Some("max_connections")),
+            ("53400", Kind::Exhausted, None),
+            ("54000", Kind::TooLarge, None),
+            // It ends, or starts; somebody else is in the way; it took too long.
+            ("57P01", Kind::Unavailable, None),
+            ("57P03", Kind::Unavailable, None),
+            ("08006", Kind::Unavailable, None),
+            ("25006", Kind::Unavailable, Some("primary")),
+            ("26000", Kind::Unavailable, Some("pool_mode = session")),
+            ("40001", Kind::Exhausted, None),
+            ("55P03", Kind::Exhausted, None),
+            ("57014", Kind::Timeout, None),
+            // Who asks, and for what.
+            ("28P01", Kind::Denied, Some("the password of `me`")),
+            ("28000", Kind::Denied, Some("pg_hba.conf")),
+            ("42501", Kind::Denied, Some("TO \"me\"")),
+            ("3D000", Kind::Invalid, Some("CREATE DATABASE \"here\"")),
+            ("42P01", Kind::NotFound, None),
+            // What is stored is broken, or is not; a statement is ours.
+            ("XX001", Kind::Corrupt, None),
+            ("XX000", Kind::Internal, None),
+            ("42601", Kind::Internal, None),
+        ] {
+            let error = from_server(code, "no", "postgres h:5432", &target);
+            assert_eq!(error.kind(), kind, "{code}");
+            assert_eq!(error.to_string(), format!("postgres h:5432: no (SQLSTATE {code})"));
+            match hint {
+                Some(words) => assert!(error.hint().unwrap().contains(words), "{error}"),
+                None => assert_eq!(error.hint(), None, "{code}"),
+            }
+            assert!(!error.hint().unwrap_or_default().contains("hunter2"), "{code}");
+        }
+    }
 }

@@ -68,6 +68,12 @@ impl Target {
         Ok(Some((*client).clone()))
     }
 
+    /// Where the servers are that have an address, each as `host:port`.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let hosts = named(self.config.get_hosts(), self.config.get_ports());
+        hosts.filter_map(|(host, name)| matches!(host, Host::Tcp(_)).then_some(name)).collect()
+    }
+
     /// The database's name, for messages.
     pub(super) fn database(&self) -> &str {
         self.config.get_dbname().or(self.config.get_user()).unwrap_or_default()
@@ -92,17 +98,21 @@ fn split(url: &str) -> (String, Option<&str>) {
 }
 
 fn server(hosts: &[Host], ports: &[u16]) -> String {
-    let mut name = String::from("postgres");
-    for (index, host) in hosts.iter().enumerate() {
+    let names: Vec<String> = named(hosts, ports).map(|(_, name)| name).collect();
+    format!("postgres {}", names.join(","))
+}
+
+/// Each host, and with its port.
+fn named<'a>(hosts: &'a [Host], ports: &'a [u16]) -> impl Iterator<Item = (&'a Host, String)> {
+    hosts.iter().enumerate().map(|(index, host)| {
         let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-        name.push_str(if index == 0 { " " } else { "," });
-        match host {
-            Host::Tcp(host) if host.contains(':') => name.push_str(&format!("[{host}]:{port}")),
-            Host::Tcp(host) => name.push_str(&format!("{host}:{port}")),
-            Host::Unix(path) => name.push_str(&format!("{}:{port}", path.display())),
-        }
-    }
-    name
+        let name = match host {
+            Host::Tcp(host) if host.contains(':') => format!("[{host}]:{port}"),
+            Host::Tcp(host) => format!("{host}:{port}"),
+            Host::Unix(path) => format!("{}:{port}", path.display()),
+        };
+        (host, name)
+    })
 }
 
 #[cfg(test)]
@@ -141,6 +151,7 @@ mod tests {
     fn every_host_is_named() {
         let target = Target::parse("postgres://u@a:1,b:2/d", false).unwrap();
         assert_eq!(target.shown, "postgres a:1,b:2");
+        assert_eq!(target.hosts(), ["a:1", "b:2"]);
         assert_eq!(target.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
         assert_eq!(Target::parse("postgresql://h", false).unwrap().shown, "postgres h:5432");
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::proxy::Proxy;
 use testkit::servers::{VENDORS, Vendor};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use testkit::stranger::Stranger;
 use wharf_keyvalue::{BACKENDS, Change, Changes, Position, Store, WatchOptions, WriteOptions};
 
 const PLAIN: WriteOptions = WriteOptions { expect: None, ttl: None, fence: None };
@@ -323,33 +323,30 @@ async fn all_there(store: &Arc<dyn Store>, written: &[String]) {
 }
 
 async fn wrong_servers(vendor: &'static Vendor) {
-    // One that speaks HTTP.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let http = async {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = [0; 1024];
-            drop(stream.read(&mut asked).await);
-            drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await);
-        }
-    };
-    let asked = async {
-        let error = open(&(vendor.url)(address)).await.err().unwrap();
-        assert!(error.to_string().contains(&address.to_string()), "{error}");
-        assert!(
-            matches!(error.kind(), Kind::Invalid | Kind::Corrupt | Kind::Unavailable),
-            "{error:?}"
-        );
-    };
-    tokio::select! {
-        () = asked => {}
-        () = http => {}
-    }
+    let http = Stranger::start().await;
+    another_kind(vendor, http.address()).await;
+    // A real server, of another vendor.
+    let other = if vendor.name == "redis" { "nats" } else { "redis" };
+    let other = VENDORS.iter().find(|it| it.name == other).unwrap();
+    another_kind(vendor, (other.shared)().address()).await;
     // Nobody.
-    drop(listener);
-    let error = open(&(vendor.url)(address)).await.err().unwrap();
+    let nobody = http.address();
+    drop(http);
+    let error = open(&(vendor.url)(nobody)).await.err().unwrap();
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+}
+
+/// It does not help to wait for who is not there: what has to change is the URL.
+async fn another_kind(vendor: &Vendor, address: SocketAddr) {
+    let url = (vendor.url)(address);
+    let error = bound(&format!("{{ url = '{url}', timeout = '2s' }}")).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    let words = error.to_string();
+    let (host, cause) =
+        words.split_once(" does not speak as ").unwrap_or_else(|| panic!("{words}"));
+    assert_eq!(host, format!("{} {address}", vendor.name));
+    let (_, cause) = cause.split_once("; is it one?: ").unwrap_or_else(|| panic!("{words}"));
+    assert!(!cause.is_empty(), "{words}");
 }
 
 async fn watch(vendor: &'static Vendor) {

@@ -1,6 +1,6 @@
 //! etcd: one server, or a cluster of three.
 
-use super::{Recipe, Server, Vendor, folder, free};
+use super::{Recipe, Server, Vendor, ask, folder, free};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -24,6 +24,28 @@ pub(super) const VENDOR: Vendor = Vendor {
 /// A server of a test's own, with nothing in it, and with these arguments besides.
 pub fn etcd_with(arguments: &[&str]) -> Server {
     start_at(folder("etcd"), free(), arguments)
+}
+
+/// A server that wants a password: that of `root` is this one.
+///
+/// # Panics
+/// If it does not take it.
+pub fn etcd_locked(password: &str) -> Server {
+    let server = etcd_with(&[]);
+    let user = format!(r#"{{"name":"root","password":"{password}"}}"#);
+    for (path, body) in [
+        ("user/add", user.as_str()),
+        ("role/add", r#"{"name":"root"}"#),
+        ("user/grant", r#"{"user":"root","role":"root"}"#),
+        ("enable", "{}"),
+    ] {
+        let length = body.len();
+        let request =
+            format!("POST /v3/auth/{path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}");
+        let said = ask(server.address(), &request).unwrap_or_default();
+        assert!(said.contains(" 200 "), "{path}: {said}");
+    }
+    server
 }
 
 /// One that speaks TLS alone, with a certificate and its key, and with these arguments besides.

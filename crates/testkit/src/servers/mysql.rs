@@ -32,15 +32,15 @@ pub fn mysql_with(arguments: &[&str]) -> Server {
     start_at(copy(), free(), arguments)
 }
 
-/// A server that speaks TLS, if it is asked to.
-pub fn mysql_tls(certificates: &Certificates) -> Server {
+/// A server that speaks TLS, if it is asked to, with these arguments besides.
+pub fn mysql_tls(certificates: &Certificates, arguments: &[&str]) -> Server {
     let option = |name: &str, path: &std::path::Path| format!("--ssl-{name}={}", path.display());
-    let arguments = [
+    let files = [
         option("ca", &certificates.ca),
         option("cert", &certificates.server),
         option("key", &certificates.server_key),
     ];
-    mysql_with(&arguments.each_ref().map(String::as_str))
+    mysql_with(&[&files.each_ref().map(String::as_str), arguments].concat())
 }
 
 /// What every server begins with.

@@ -34,6 +34,17 @@ pub fn postgres_with(settings: &[&str]) -> Server {
     start_at(copy(), free(), settings)
 }
 
+/// A server that wants a password, of which it knows none.
+///
+/// # Panics
+/// If its folder is not ours.
+pub fn postgres_locked() -> Server {
+    let folder = copy();
+    let rule = "host all all all scram-sha-256\n";
+    fs::write(folder.join("data/pg_hba.conf"), rule).expect("the folder is ours");
+    start_at(folder, free(), &[])
+}
+
 /// A server that speaks TLS, if it is asked to.
 pub fn postgres_tls(certificates: &Certificates) -> Server {
     let folder = copy();

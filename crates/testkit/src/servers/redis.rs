@@ -5,10 +5,10 @@ mod many;
 use super::{Recipe, Server, Vendor, answers, folder, free, listens};
 use crate::certificates::Certificates;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-pub use many::{Cluster, Sentinels};
+pub use many::{Cluster, Sentinels, sentinel_of, sentinel_tls};
 
 const REDIS: Recipe = Recipe { program: "redis-server", package: "redis-server", scheme: "redis" };
 
@@ -37,23 +37,34 @@ pub fn redis_with(arguments: &[&str]) -> Server {
 /// A server that speaks TLS alone and wants to see a certificate of its clients.
 pub fn redis_tls(certificates: &Certificates) -> Server {
     let address = free();
-    let port = address.port().to_string();
-    let path = |path: &std::path::Path| path.display().to_string();
-    let arguments = [
-        ["--port", "0"],
-        ["--tls-port", &port],
-        ["--tls-cert-file", &path(&certificates.server)],
-        ["--tls-key-file", &path(&certificates.server_key)],
-        ["--tls-ca-cert-file", &path(&certificates.ca)],
-    ];
-    let arguments: Vec<&str> = arguments.as_flattened().to_vec();
+    let tls = tls(address.port(), certificates);
+    let mut arguments = vec!["--port", "0"];
+    arguments.extend(tls.iter().map(String::as_str));
     launch(folder("redis"), address, &arguments, listens)
 }
 
+/// The arguments of a server that speaks TLS at this port, to other servers too.
+fn tls(port: u16, certificates: &Certificates) -> Vec<String> {
+    let path = |path: &Path| path.display().to_string();
+    let arguments = [
+        ["--tls-port", &port.to_string()],
+        ["--tls-cert-file", &path(&certificates.server)],
+        ["--tls-key-file", &path(&certificates.server_key)],
+        ["--tls-client-cert-file", &path(&certificates.client)],
+        ["--tls-client-key-file", &path(&certificates.client_key)],
+        ["--tls-ca-cert-file", &path(&certificates.ca)],
+        ["--tls-replication", "yes"],
+    ];
+    arguments.as_flattened().iter().map(|it| (*it).to_owned()).collect()
+}
+
 fn start_at(folder: PathBuf, address: SocketAddr, arguments: &[&str]) -> Server {
-    // One that wants a password says so.
-    let is_ready = |address| ["+PONG", "-NOAU"].iter().any(|it| answers(address, "PING\r\n", it));
-    launch(folder, address, arguments, is_ready)
+    launch(folder, address, arguments, is_up)
+}
+
+/// Whether it answers. One that wants a password says so.
+fn is_up(address: SocketAddr) -> bool {
+    ["+PONG", "-NOAU"].iter().any(|it| answers(address, "PING\r\n", it))
 }
 
 /// Later arguments win.

@@ -6,7 +6,7 @@ use base::Kind;
 use bytes::Bytes;
 use libtest_mimic::Trial;
 use testkit::certificates::Certificates;
-use testkit::servers::{Cluster, Sentinels, redis_with};
+use testkit::servers::{Cluster, Sentinels, redis_with, sentinel_of};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -14,6 +14,7 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::redis::a_full_server_that_does_not_evict_is_told", full()),
         trial("faults::redis::a_wrong_password_is_told_without_it", wrong_password()),
         trial("faults::redis::certificates_are_checked", tls()),
+        trial("faults::redis::sentinels_may_want_a_password", sentinel_password()),
         trial("faults::redis::a_replica_is_refused_with_what_to_do", replica()),
         trial("faults::redis::a_node_of_a_cluster_is_refused_with_what_to_do", node()),
         trial("faults::redis::a_replica_takes_over", fail_over()),
@@ -68,7 +69,9 @@ async fn wrong_password() {
 async fn tls() {
     let plain = redis_with(&[]);
     let error = bound(&format!("'rediss://{}'", plain.address())).await.err().unwrap();
-    assert!(error.to_string().contains(&plain.address().to_string()), "{error}");
+    let words = format!("redis {} does not speak TLS", plain.address());
+    assert_eq!((error.kind(), error.message()), (Kind::Invalid, words.as_str()), "{error}");
+    assert!(error.hint().unwrap().contains("write `redis://"), "{error}");
 
     let files = Certificates::new();
     let path = |path: &std::path::Path| path.display().to_string();
@@ -87,9 +90,28 @@ async fn tls() {
     let _server = redis_with(&arguments.concat());
     let url = format!("rediss://127.0.0.1:{port}");
     let error = bound(&format!("'{url}'")).await.err().unwrap();
-    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    assert!(error.hint().unwrap().contains("`ca = "), "{error}");
+    let error = bound(&format!("'redis://127.0.0.1:{port}'")).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    assert!(error.hint().unwrap().contains("write `rediss://"), "{error}");
     let cache = bound(&format!("{{ url = '{url}', ca = '{ca}' }}")).await.unwrap();
     put(&cache, "key").await.unwrap();
+}
+
+async fn sentinel_password() {
+    let master = redis_with(&[]);
+    let sentinel = sentinel_of(&master, "requirepass \"open sesame\"\n");
+    let url = format!("url = '{}', sentinel = 'main'", sentinel.url());
+    let line = format!("{{ {url}, sentinel-password = 'open sesame' }}");
+    put(&bound(&line).await.unwrap(), "key").await.unwrap();
+    for more in ["", ", sentinel-password = 'hunter2'"] {
+        let error = bound(&format!("{{ {url}{more} }}")).await.err().unwrap();
+        assert_eq!(error.kind(), Kind::Denied, "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(error.hint().unwrap().contains("`sentinel-password`"), "{error}");
+    }
 }
 
 async fn replica() {

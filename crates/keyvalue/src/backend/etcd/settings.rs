@@ -11,6 +11,8 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The oldest version that has all that is needed here.
+const OLDEST: (u32, u32) = (3, 4);
 /// The largest value. Requests of more than 1.5 MiB are refused.
 const MAX_VALUE: usize = 1 << 20;
 /// Numbers of operations in a transaction that are tried out. The server's limit is 128 where
@@ -133,15 +135,10 @@ impl Etcd {
     /// What the server behind the binding can do.
     pub(super) async fn probe(&self, server: &Server, prefix: &str) -> Result<Found> {
         let status = |client: Client, ()| async move { client.maintenance_client().status().await };
-        let status = server.read((), status).await.map_err(|error| self.suspect_tls(error))?;
+        let status = server.recognised(server.read((), status).await).await;
+        let status = status.map_err(|error| self.suspect_tls(error))?;
         let version = status.version().to_owned();
-        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-        if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (3, 4) {
-            return Err(Error::unsupported(format!(
-                "{} is version {version}, and 3.4 is needed",
-                server.server()
-            )));
-        }
+        connect::version::admit(server.server(), &version, OLDEST)?;
         let list = |client: Client, ()| async move { client.cluster_client().member_list().await };
         let members = server.read((), list).await?;
         let voters = members.members().iter().filter(|member| !member.is_learner()).count();

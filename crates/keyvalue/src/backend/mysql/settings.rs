@@ -142,7 +142,7 @@ pub(super) async fn probe(server: &Server) -> Result<Probed> {
     let sql = "SELECT VERSION(), @@GLOBAL.read_only, @@GLOBAL.innodb_flush_log_at_trx_commit,
                       @@GLOBAL.log_bin, @@GLOBAL.sync_binlog, @@SESSION.binlog_format,
                       CAST(@@GLOBAL.max_allowed_packet AS UNSIGNED)";
-    let mut rows = server.rows(sql, &[]).await?;
+    let mut rows = server.recognised(server.rows(sql, &[]).await).await?;
     let row = rows.first_mut();
     let row = row.ok_or_else(|| Error::corrupt("the server said nothing of itself"))?;
     let version: String = column(row, 0)?;
@@ -192,17 +192,40 @@ fn admit<'a>(version: &'a str, server: &str) -> Result<(&'static str, &'a str)> 
     // An old habit of MariaDB's: it says 5.5.5 first.
     let version = version.strip_prefix("5.5.5-").unwrap_or(version);
     let number = version.split('-').next().unwrap_or_default();
-    let mut numbers = number.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let (name, needed) = match version.contains("MariaDB") {
         true => ("mariadb", (10, 6)),
         false => ("mysql", (8, 0)),
     };
-    if found < needed {
+    if connect::version::is_older(number, needed) {
         let (major, minor) = needed;
         return Err(Error::unsupported(format!(
             "{server} is {name} {number}, and {major}.{minor} is needed"
         )));
     }
     Ok((name, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::admit;
+    use base::Kind;
+
+    #[test]
+    fn a_server_that_is_too_old_is_refused_with_what_is_needed() {
+        for (old, words) in [
+            ("8.0.36", None),
+            ("8.4.0-log", None),
+            ("10.6.0-MariaDB", None),
+            ("11.4.2-MariaDB-log", None),
+            ("5.5.5-10.6.16-MariaDB", None),
+            ("5.7.44-log", Some("h is mysql 5.7.44, and 8.0 is needed")),
+            ("10.5.23-MariaDB", Some("h is mariadb 10.5.23, and 10.6 is needed")),
+            ("5.5.5-10.5.23-MariaDB", Some("h is mariadb 10.5.23, and 10.6 is needed")),
+        ] {
+            let refused = admit(old, "h").err();
+            assert_eq!(refused.as_ref().map(ToString::to_string).as_deref(), words, "{old}");
+            assert!(refused.is_none_or(|it| it.kind() == Kind::Unsupported), "{old}");
+        }
+        assert_eq!(admit("5.5.5-10.11.6-MariaDB-1", "h").unwrap(), ("mariadb", "10.11.6"));
+    }
 }

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
+/// The oldest version that has all that is needed here.
+const OLDEST: (u32, u32) = (2, 9);
 /// The ability that only replicas make an emulated one.
 const REPLACE: &str = "set";
 /// How long a stream with replicas knows a duplicate when it sees one.
@@ -143,7 +145,8 @@ impl Nats {
             let is_direct = self.is_direct(&connection, &found.config).await;
             Ok((version, connection.max_payload(), found, is_direct))
         };
-        let (version, max_payload, info, is_direct) = server.call(opening).await?;
+        let opened = server.recognised(server.call(opening).await).await;
+        let (version, max_payload, info, is_direct) = opened?;
         let offer = self.offer(server.server(), &version, max_payload, &info.config)?;
         let bucket = Bucket {
             server,
@@ -230,12 +233,7 @@ impl Nats {
         max_payload: usize,
         stream: &Config,
     ) -> Result<Offer> {
-        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-        if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (2, 9) {
-            return Err(Error::unsupported(format!(
-                "{server} is version {version}, and 2.9 is needed"
-            )));
-        }
+        connect::version::admit(server, version, OLDEST)?;
         let most = match usize::try_from(stream.max_message_size) {
             Ok(most) if most > 0 => most.min(max_payload),
             _ => max_payload,

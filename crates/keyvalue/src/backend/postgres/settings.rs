@@ -11,6 +11,9 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The oldest version that has all that is needed here, 13, as it counts them itself.
+const OLDEST: i32 = 130_000;
+
 /// The most bytes of a table's name: an identifier has 63, and there are `_fences` besides.
 pub(super) const LONGEST_NAME: usize = 54;
 
@@ -131,20 +134,11 @@ pub(super) async fn probe(server: &Server) -> Result<Probed> {
                       current_setting('server_version'), pg_is_in_recovery(),
                       current_setting('fsync'), current_setting('synchronous_commit'),
                       current_setting('synchronous_standby_names')";
-    let rows = server.read(sql, &[]).await?;
+    let rows = server.recognised(server.read(sql, &[]).await).await?;
     let row = rows.first().ok_or_else(|| Error::corrupt("the server said nothing of itself"))?;
     let version: &str = column(row, 2)?;
     let number = version.split(' ').next().unwrap_or_default();
-    let full: &str = column(row, 0)?;
-    if !full.starts_with("PostgreSQL") || full.contains("-YB-") {
-        return Err(Error::unsupported(format!("{} is no PostgreSQL: {full}", server.server())));
-    }
-    if column::<i32>(row, 1)? < 130_000 {
-        return Err(Error::unsupported(format!(
-            "{} is version {number}, and 13 is needed",
-            server.server()
-        )));
-    }
+    admit(column(row, 0)?, column(row, 1)?, number, server.server())?;
     if column(row, 3)? {
         return Err(Error::unavailable(format!("{} is a read-only standby", server.server()))
             .with_hint("name its primary, or all of them: postgres://one,other/…"));
@@ -170,4 +164,43 @@ pub(super) async fn probe(server: &Server) -> Result<Probed> {
         emulated: vec![WATCH, TTL],
     };
     Ok(Probed { offer, timeline })
+}
+
+/// Whether a server that calls itself this, and counts its version so, can keep the entries.
+fn admit(full: &str, count: i32, number: &str, server: &str) -> Result<()> {
+    if !full.starts_with("PostgreSQL") || full.contains("-YB-") {
+        return Err(Error::unsupported(format!("{server} is no PostgreSQL: {full}")));
+    }
+    if count < OLDEST {
+        return Err(Error::unsupported(format!("{server} is version {number}, and 13 is needed")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::admit;
+    use base::Kind;
+
+    #[test]
+    fn a_server_that_is_too_old_is_refused_with_what_is_needed() {
+        let refused = |full: &str, count, number: &str| {
+            let refused = admit(full, count, number, "h").unwrap_err();
+            assert_eq!(refused.kind(), Kind::Unsupported, "{refused}");
+            refused.to_string()
+        };
+        for (full, count, number) in [
+            ("PostgreSQL 13.0 on x86_64", 130_000, "13.0"),
+            ("PostgreSQL 13.14 on x86_64", 130_014, "13.14"),
+            ("PostgreSQL 18beta1 on x86_64", 180_000, "18beta1"),
+        ] {
+            admit(full, count, number, "h").unwrap();
+        }
+        let old = "h is version 12.22, and 13 is needed";
+        assert_eq!(refused("PostgreSQL 12.22 on x86_64", 120_022, "12.22"), old);
+        let yugabyte = "PostgreSQL 15.2-YB-2.25.0.0-b0 on x86_64";
+        assert_eq!(refused(yugabyte, 150_002, "15.2"), format!("h is no PostgreSQL: {yugabyte}"));
+        let other = "CockroachDB CCL v23.1.0";
+        assert_eq!(refused(other, 130_000, "13.0.0"), format!("h is no PostgreSQL: {other}"));
+    }
 }

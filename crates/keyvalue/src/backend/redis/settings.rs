@@ -3,8 +3,8 @@
 use crate::Best;
 use crate::{Levels, Offer};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
-use base::{Backend as _, Error, Place, Result};
-use connect::redis::{Mode, Redis as Server, Settings};
+use base::{Backend as _, Error, Place, Result, Secret};
+use connect::redis::{Login, Mode, Redis as Server, Settings};
 use connect::tls::Trust;
 use redis::{Value, cmd};
 use serde::Deserialize;
@@ -48,6 +48,13 @@ pub struct Redis {
     /// The name of the master, where the URL leads to a Sentinel.
     #[serde(default)]
     pub sentinel: Option<String>,
+    /// The user to log in to Sentinels as, where they have users. The URL's user and password are
+    /// those of the master.
+    #[serde(default)]
+    pub sentinel_user: Option<String>,
+    /// The password of the Sentinels, where they want one.
+    #[serde(default)]
+    pub sentinel_password: Option<Secret>,
     /// Further nodes of the cluster, or further Sentinels, as `"host:port"`.
     #[serde(default)]
     pub nodes: Vec<String>,
@@ -92,11 +99,17 @@ impl Redis {
         Server::new(&Settings {
             url: self.url.clone(),
             mode,
+            login: self.login(),
             nodes: self.nodes.clone(),
             trust,
             timeout: self.timeout,
             in_flight: self.in_flight,
         })
+    }
+
+    /// Who it is to Sentinels.
+    fn login(&self) -> Login {
+        Login { user: self.sentinel_user.clone(), password: self.sentinel_password.clone() }
     }
 
     /// The files of TLS.

@@ -18,6 +18,8 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::mysql::a_wrong_password_is_told_without_it", wrong_password()),
         trial("faults::mysql::a_database_that_is_not_there_is_told", no_database()),
         trial("faults::mysql::tls_is_asked_for_and_checked_on_both_sides", tls()),
+        trial("faults::mysql::a_server_that_wants_tls_is_told", wants_tls()),
+        trial("faults::mysql::a_server_without_a_free_connection_is_told", no_connection()),
         trial("faults::mysql::a_user_that_may_not_create_is_told_who_may", no_right()),
         trial("faults::mysql::a_server_that_only_reads_is_refused", read_only()),
         trial("faults::mysql::the_offer_follows_the_servers_settings", settings()),
@@ -36,7 +38,11 @@ fn url(server: &Server) -> String {
 
 /// A client of no backend.
 async fn raw(server: &Server) -> Conn {
-    Conn::from_url(format!("{}?prefer_socket=false", url(server))).await.unwrap()
+    Conn::from_url(raw_url(server)).await.unwrap()
+}
+
+fn raw_url(server: &Server) -> String {
+    format!("{}?prefer_socket=false", url(server))
 }
 
 async fn run(server: &Server, sql: &str) {
@@ -68,7 +74,7 @@ async fn no_database() {
 
 async fn tls() {
     let certificates = Certificates::new();
-    let server = mysql_tls(&certificates);
+    let server = mysql_tls(&certificates, &[]);
     let plain = mysql_with(&[]);
     let (ca, others) = (certificates.ca.display(), Certificates::new());
     // No silent plain text, and no TLS with whom nobody knows.
@@ -99,6 +105,39 @@ async fn tls() {
         certificates.client_key.display()
     );
     put(&bound(&shown).await.unwrap(), "key").await.unwrap();
+}
+
+async fn wants_tls() {
+    let certificates = Certificates::new();
+    let server = mysql_tls(&certificates, &["--require-secure-transport=ON"]);
+    // MySQL would say why; MariaDB only that one may not.
+    let error = open(&url(&server)).await.err().unwrap();
+    assert!(matches!(error.kind(), Kind::Denied | Kind::Invalid), "{error:?}");
+    assert!(error.to_string().contains(&server.address().to_string()), "{error}");
+    assert!(error.hint().unwrap().contains("ssl-mode=required"), "{error}");
+    let ca = certificates.ca.display();
+    let trusting = format!("{{ url = '{}', ca = '{ca}' }}", url(&server));
+    put(&bound(&trusting).await.unwrap(), "key").await.unwrap();
+}
+
+async fn no_connection() {
+    // The fewest that it lets one set.
+    let server = mysql_with(&["--max-connections=10"]);
+    let store = bound(&format!("{{ url = '{}', connections = 1 }}", url(&server))).await.unwrap();
+    put(&store, "key").await.unwrap();
+    let mut others = Vec::new();
+    while let Ok(other) = Conn::from_url(raw_url(&server)).await {
+        others.push(other);
+        assert!(others.len() < 20, "it takes them all");
+    }
+    let error = open(&url(&server)).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Exhausted, "{error}");
+    let words = error.to_string();
+    assert!(words.contains(&server.address().to_string()), "{words}");
+    assert!(words.contains("Too many connections") && words.contains("1040"), "{words}");
+    assert!(error.hint().unwrap().contains("max_connections"), "{error}");
+    // Who has a connection goes on.
+    put(&store, "key").await.unwrap();
 }
 
 async fn no_right() {

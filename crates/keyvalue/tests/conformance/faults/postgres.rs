@@ -22,6 +22,7 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::postgres::a_database_that_is_not_there_is_told", no_database()),
         trial("faults::postgres::tls_is_asked_for_and_checked_on_both_sides", tls()),
         trial("faults::postgres::a_role_that_may_not_create_is_told_who_may", no_right()),
+        trial("faults::postgres::a_server_without_a_free_connection_is_told", no_connection()),
         trial("faults::postgres::a_standby_is_refused_with_what_to_do", standby()),
         trial("faults::postgres::a_standby_takes_over_without_loss", fail_over()),
         trial("faults::postgres::the_offer_follows_the_servers_settings", durability()),
@@ -131,6 +132,21 @@ async fn no_right() {
     put(&store, "key").await.unwrap();
     let error = store.destroy().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Denied, "{error}");
+}
+
+async fn no_connection() {
+    let server = postgres_with(&["max_connections=2", "superuser_reserved_connections=0"]);
+    let store = bound(&format!("{{ url = '{}', connections = 1 }}", url(&server))).await.unwrap();
+    put(&store, "key").await.unwrap();
+    let _other = raw(&server).await;
+    let error = open(&url(&server)).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Exhausted, "{error}");
+    let words = error.to_string();
+    assert!(words.contains(&server.address().to_string()), "{words}");
+    assert!(words.contains("too many clients") && words.contains("53300"), "{words}");
+    assert!(error.hint().unwrap().contains("max_connections"), "{error}");
+    // Who has a connection goes on.
+    put(&store, "key").await.unwrap();
 }
 
 async fn standby() {

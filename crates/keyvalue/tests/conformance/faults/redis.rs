@@ -6,10 +6,13 @@ use base::Kind;
 use base::offer::{Consistency, Durability};
 use bytes::Bytes;
 use libtest_mimic::Trial;
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 use testkit::certificates::Certificates;
 use testkit::program::Signal;
-use testkit::servers::{Cluster, Sentinels, Server, redis_tls, redis_with};
+use testkit::servers::{
+    Cluster, Sentinels, Server, redis_tls, redis_with, sentinel_of, sentinel_tls,
+};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -17,6 +20,9 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::redis::a_wrong_password_is_told_without_it", wrong_password()),
         trial("faults::redis::a_server_without_tls_is_told", no_tls()),
         trial("faults::redis::certificates_are_checked_on_both_sides", tls()),
+        trial("faults::redis::sentinels_and_the_master_speak_tls", sentinel_with_tls()),
+        trial("faults::redis::the_nodes_of_a_cluster_speak_tls", cluster_with_tls()),
+        trial("faults::redis::sentinels_may_want_a_password", sentinel_password()),
         trial("faults::redis::a_replica_is_refused_with_what_to_do", replica()),
         trial("faults::redis::a_node_of_a_cluster_is_refused_with_what_to_do", node()),
         trial("faults::redis::shards_never_change", shards()),
@@ -54,16 +60,35 @@ async fn wrong_password() {
         let words = error.to_string();
         assert!(words.contains(&address.to_string()) && !words.contains("hunter2"), "{words}");
     }
+    let cluster = Cluster::shared().nodes[0].address();
+    let line = format!("{{ url = 'redis://:hunter2@{cluster}', cluster = true }}");
+    let (kind, words, hint) = refused(&line, cluster).await;
+    assert_eq!(kind, Kind::Denied, "{words}");
+    assert!(!words.contains("hunter2") && hint.contains("password in the URL"), "{words}");
     let store = open(&format!("redis://:open%20sesame@{address}")).await.unwrap();
     put(&store, "key").await.unwrap();
     let error = open(&format!("redis://:open%20sesame@{address}/99")).await.err().unwrap();
     assert!(error.to_string().contains("out of range"), "{error}");
 }
 
+/// What is told of a binding that cannot be opened: its kind, its words and its hint.
+async fn refused(settings: &str, address: SocketAddr) -> (Kind, String, String) {
+    let error = bound(settings).await.err().unwrap();
+    let words = error.to_string();
+    assert!(words.contains(&address.to_string()), "{words}");
+    (error.kind(), words, error.hint().unwrap_or_default().to_owned())
+}
+
 async fn no_tls() {
-    let server = redis_with(&[]);
-    let error = open(&format!("rediss://{}", server.address())).await.err().unwrap();
-    assert!(error.to_string().contains(&server.address().to_string()), "{error}");
+    // One that wants a password says so to nobody who speaks TLS.
+    for server in [redis_with(&[]), redis_with(&["--requirepass", "open sesame"])] {
+        let address = server.address();
+        let settings = format!("{{ url = 'rediss://{address}', timeout = '2s' }}");
+        let (kind, words, hint) = refused(&settings, address).await;
+        assert_eq!(kind, Kind::Invalid, "{words}");
+        assert!(words.contains("does not speak TLS"), "{words}");
+        assert!(hint.contains("write `redis://"), "{hint}");
+    }
 }
 
 async fn replica() {
@@ -106,28 +131,28 @@ async fn tls() {
     let server = redis_tls(&ours);
     let address = server.address();
     let path = |path: &std::path::Path| path.display().to_string();
-    let with = async |ca: &Certificates, client: &Certificates| {
-        let (ca, certificate, key) = (path(&ca.ca), path(&client.client), path(&client.client_key));
-        bound(&format!(
-            "{{ url = 'rediss://{address}', timeout = '2s', ca = '{ca}', \
-             certificate = '{certificate}', key = '{key}' }}"
-        ))
-        .await
-    };
-    put(&with(&ours, &ours).await.unwrap(), "key").await.unwrap();
-    for refused in [
-        with(&others, &ours).await,
-        with(&ours, &others).await,
-        open(&format!("rediss://{address}")).await,
-        open(&format!("redis://{address}")).await,
-    ] {
-        let error = refused.err().unwrap();
-        assert!(error.to_string().contains(&address.to_string()), "{error}");
-        assert!(
-            matches!(error.kind(), Kind::Unavailable | Kind::Timeout | Kind::Invalid),
-            "{error:?}"
-        );
+    let known = format!("{{ url = 'rediss://{address}', timeout = '2s', {} }}", identified(&ours));
+    put(&bound(&known).await.unwrap(), "key").await.unwrap();
+    // Whom we do not trust.
+    let (ca, others_ca) = (path(&ours.ca), path(&others.ca));
+    for authorities in [String::new(), format!(", ca = '{others_ca}'")] {
+        let settings = format!("{{ url = 'rediss://{address}'{authorities} }}");
+        let (kind, words, hint) = refused(&settings, address).await;
+        assert_eq!(kind, Kind::Invalid, "{words}");
+        assert!(words.contains("invalid peer certificate"), "{words}");
+        assert!(hint.contains("`ca = "), "{hint}");
     }
+    // Who does not trust us, or does not know us.
+    let (certificate, key) = (path(&others.client), path(&others.client_key));
+    for shown in [String::new(), format!(", certificate = '{certificate}', key = '{key}'")] {
+        let settings = format!("{{ url = 'rediss://{address}', ca = '{ca}'{shown} }}");
+        let (kind, words, hint) = refused(&settings, address).await;
+        assert_eq!(kind, Kind::Invalid, "{words}");
+        assert!(hint.contains("give `certificate` and `key`"), "{words} {hint}");
+    }
+    let (kind, words, hint) = refused(&format!("'redis://{address}'"), address).await;
+    assert_eq!(kind, Kind::Invalid, "{words}");
+    assert!(words.contains("speaks TLS") && hint.contains("write `rediss://"), "{words} {hint}");
     let alone = bound(&format!("{{ url = 'rediss://{address}', certificate = 'x.pem' }}")).await;
     assert!(alone.err().unwrap().to_string().contains("`certificate` and `key` go together"));
 }
@@ -159,6 +184,71 @@ async fn fail_over(harm: fn(&Server)) {
     let after = write_until_it_fails(&store, 1, async || {}).await;
     assert!(!after.is_empty());
     all_there(&store, &after).await;
+}
+
+/// The keys of a binding that trusts these authorities, and is who they say.
+fn identified(certificates: &Certificates) -> String {
+    let path = |path: &std::path::Path| path.display().to_string();
+    let Certificates { ca, client, client_key, .. } = certificates;
+    let (ca, certificate, key) = (path(ca), path(client), path(client_key));
+    format!("ca = '{ca}', certificate = '{certificate}', key = '{key}'")
+}
+
+async fn sentinel_with_tls() {
+    let (ours, others) = (Certificates::new(), Certificates::new());
+    let master = redis_tls(&ours);
+    let sentinel = sentinel_tls(&master, &ours);
+    let address = sentinel.address();
+    let url = format!("url = 'rediss://{address}', sentinel = 'main'");
+    let store = bound(&format!("{{ {url}, {} }}", identified(&ours))).await.unwrap();
+    put(&store, "key").await.unwrap();
+    assert_eq!(store.get("key").await.unwrap(), Some(Bytes::from_static(b"x")));
+    let untrusted = format!("{{ {url}, {} }}", identified(&others));
+    let (kind, words, hint) = refused(&untrusted, address).await;
+    assert_eq!(kind, Kind::Invalid, "{words}");
+    assert!(hint.contains("`ca = "), "{hint}");
+}
+
+async fn cluster_with_tls() {
+    let (ours, others) = (Certificates::new(), Certificates::new());
+    let (_cluster, addresses) = Cluster::start_tls(&ours);
+    let [first, rest @ ..] = addresses.as_slice() else { panic!("there are three") };
+    let rest: Vec<String> = rest.iter().map(|address| format!("'{address}'")).collect();
+    let nodes = format!("url = 'rediss://{first}', cluster = true, nodes = [{}]", rest.join(", "));
+    let line = format!("{{ {nodes}, shards = 16, {} }}", identified(&ours));
+    let store = bound(&line).await.unwrap();
+    for number in 0..32 {
+        let key = number.to_string();
+        put(&store, &key).await.unwrap();
+        assert_eq!(store.get(&key).await.unwrap(), Some(Bytes::from_static(b"x")));
+    }
+    let untrusted = format!("{{ {nodes}, timeout = '2s', {} }}", identified(&others));
+    let (kind, words, hint) = refused(&untrusted, *first).await;
+    assert_eq!(kind, Kind::Invalid, "{words}");
+    assert!(hint.contains("`ca = "), "{hint}");
+}
+
+async fn sentinel_password() {
+    let master = redis_with(&["--requirepass", "open sesame"]);
+    let settings = "requirepass \"of Sentinels\"\nsentinel auth-pass main \"open sesame\"\n";
+    let sentinel = sentinel_of(&master, settings);
+    let address = sentinel.address();
+    let url = format!("url = 'redis://:open%20sesame@{address}', sentinel = 'main'");
+    let with = |more: &str| format!("{{ {url}, timeout = '2s'{more} }}");
+    put(&bound(&with(", sentinel-password = 'of Sentinels'")).await.unwrap(), "key").await.unwrap();
+    let user = ", sentinel-user = 'default', sentinel-password = 'of Sentinels'";
+    put(&bound(&with(user)).await.unwrap(), "key").await.unwrap();
+    // Those of the master are none of theirs.
+    for more in ["", ", sentinel-password = 'hunter2'", ", sentinel-password = 'open sesame'"] {
+        let (kind, words, hint) = refused(&with(more), address).await;
+        assert_eq!(kind, Kind::Denied, "{words}");
+        assert!(hint.contains("`sentinel-password`"), "{words} {hint}");
+        let told = format!("{words} {hint}");
+        assert!(!told.contains("hunter2") && !told.contains("sesame"), "{told}");
+    }
+    let alone = format!("{{ url = 'redis://{address}', sentinel-password = 'hunter2' }}");
+    let words = bound(&alone).await.err().unwrap().to_string();
+    assert!(words.contains("are for Sentinels") && !words.contains("hunter2"), "{words}");
 }
 
 async fn lost_node() {

@@ -1,8 +1,11 @@
 //! Servers of Redis that belong together.
 
-use super::{DURABLE, REDIS, redis_with, start_at};
-use crate::servers::{Server, answers, ask, folder, free, wait};
+use super::{DURABLE, REDIS, is_up, redis_with, start_at, tls};
+use crate::certificates::Certificates;
+use crate::servers::{Server, answers, ask, folder, free, listens, wait};
 use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
@@ -34,7 +37,7 @@ impl Sentinels {
             ask(replica.address(), "INFO replication\r\n")
                 .is_some_and(|said| said.contains("master_link_status:up"))
         });
-        let sentinels: Vec<Server> = (0..3).map(|_| sentinel(&port)).collect();
+        let sentinels: Vec<Server> = (0..3).map(|_| sentinel(&port, 2, "")).collect();
         for sentinel in &sentinels {
             wait("the Sentinels know each other", || {
                 answers(sentinel.address(), "SENTINEL CKQUORUM main\r\n", "+OK 3 usable")
@@ -59,16 +62,50 @@ impl Sentinels {
     }
 }
 
-fn sentinel(master: &str) -> Server {
-    let (folder, address) = (folder("sentinel"), free());
+/// A Sentinel alone, with these lines of settings besides, which knows a server as `main`.
+///
+/// # Panics
+/// If it does not start.
+pub fn sentinel_of(master: &Server, settings: &str) -> Server {
+    sentinel(&master.address().port().to_string(), 1, settings)
+}
+
+/// A Sentinel alone that speaks TLS alone, to a server that does too and that it knows as `main`.
+///
+/// # Panics
+/// If it does not start.
+pub fn sentinel_tls(master: &Server, certificates: &Certificates) -> Server {
+    let address = free();
+    let mut arguments = vec!["--port".to_owned(), "0".to_owned()];
+    arguments.extend(tls(address.port(), certificates));
+    let master = master.address().port().to_string();
+    sentinel_at(address, &master, 1, "", &arguments, listens)
+}
+
+/// A Sentinel of a master at this port, so many of which have to agree.
+fn sentinel(master: &str, quorum: usize, settings: &str) -> Server {
+    sentinel_at(free(), master, quorum, settings, &[], is_up)
+}
+
+fn sentinel_at(
+    address: SocketAddr,
+    master: &str,
+    quorum: usize,
+    settings: &str,
+    further: &[String],
+    is_ready: impl Fn(SocketAddr) -> bool,
+) -> Server {
+    let folder = folder("sentinel");
     let settings = format!(
-        "port {}\nbind 127.0.0.1\ndir .\nsentinel monitor main 127.0.0.1 {master} 2\n\
-         sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n",
+        "port {}\nbind 127.0.0.1\ndir .\nsentinel monitor main 127.0.0.1 {master} {quorum}\n\
+         sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n\
+         {settings}",
         address.port()
     );
     fs::write(folder.join("sentinel.conf"), settings).expect("the folder is ours");
-    let arguments = ["sentinel.conf".to_owned(), "--sentinel".to_owned()];
-    REDIS.start(folder, address, &arguments, |address| answers(address, "PING\r\n", "+PONG"))
+    let mut arguments = vec!["sentinel.conf".to_owned(), "--sentinel".to_owned()];
+    arguments.extend_from_slice(further);
+    REDIS.start(folder, address, &arguments, is_ready)
 }
 
 /// Three masters that share the keys.
@@ -89,10 +126,36 @@ impl Cluster {
     /// # Panics
     /// If one does not start.
     pub fn start() -> Self {
-        let nodes: Vec<Server> = (0..3).map(|_| node(None)).collect();
+        let nodes: Vec<Server> = (0..3).map(|_| node(None, &[])).collect();
+        let addresses: Vec<SocketAddr> = nodes.iter().map(Server::address).collect();
+        Self::join(nodes, &addresses, &[])
+    }
+
+    /// Starts three that speak TLS to each other, and to clients that show a certificate, and joins
+    /// them. Returns also where they do so.
+    ///
+    /// # Panics
+    /// If one does not start.
+    pub fn start_tls(certificates: &Certificates) -> (Self, Vec<SocketAddr>) {
+        let addresses: Vec<SocketAddr> = (0..3).map(|_| free()).collect();
+        let nodes = addresses.iter().map(|address| {
+            let mut arguments = tls(address.port(), certificates);
+            arguments.extend(["--tls-cluster".to_owned(), "yes".to_owned()]);
+            node(None, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        let path = |path: &Path| path.display().to_string();
+        let (ca, certificate) = (path(&certificates.ca), path(&certificates.client));
+        let key = path(&certificates.client_key);
+        let options = ["--tls", "--cacert", &ca, "--cert", &certificate, "--key", &key];
+        let cluster = Self::join(nodes.collect(), &addresses, &options);
+        (cluster, addresses)
+    }
+
+    /// Joins nodes with a client that has these options.
+    fn join(nodes: Vec<Server>, addresses: &[SocketAddr], options: &[&str]) -> Self {
         let mut create = Command::new("redis-cli");
-        create.args(["--cluster", "create"]);
-        create.args(nodes.iter().map(|node| node.address().to_string()));
+        create.args(options).args(["--cluster", "create"]);
+        create.args(addresses.iter().map(SocketAddr::to_string));
         create.arg("--cluster-yes").stdout(Stdio::null());
         let created = create.status().expect("redis-cli comes with redis-server");
         assert!(created.success(), "redis-cli: {created}");
@@ -120,7 +183,7 @@ impl Cluster {
     /// If it does not start.
     pub fn again(&mut self, index: usize) {
         let crashed = self.nodes.remove(index);
-        self.nodes.insert(index, node(Some(crashed)));
+        self.nodes.insert(index, node(Some(crashed), &[]));
         self.wait();
     }
 
@@ -137,7 +200,7 @@ impl Cluster {
     }
 }
 
-fn node(crashed: Option<Server>) -> Server {
+fn node(crashed: Option<Server>, arguments: &[&str]) -> Server {
     let (folder, address) = match crashed {
         Some(crashed) => crashed.leave(),
         None => (folder("redis"), free()),
@@ -153,5 +216,5 @@ fn node(crashed: Option<Server>) -> Server {
         "--cluster-port",
         &bus,
     ];
-    start_at(folder, address, &[&settings, DURABLE].concat())
+    start_at(folder, address, &[&settings, DURABLE, arguments].concat())
 }
