@@ -3,7 +3,8 @@
 //! A timer is made only once there is something to wait for: most calls of a guest are answered at
 //! once. A call within a call shares the timer of the outer one, and calls that come one after the
 //! other use the same [`Timer`]: to take a place among all timers of a runtime, and to give it up
-//! again, costs more than all else that a call and its answer have to go through here.
+//! again, costs more than all else that a call and its answer have to go through here. So a place
+//! that was taken stays until its time has come.
 
 use pin_project_lite::pin_project;
 use std::cell::Cell;
@@ -91,11 +92,17 @@ impl Alarm<'_> {
                 empty.insert(kept.unwrap_or_else(new))
             }
         };
-        if sleep.deadline() != at {
-            sleep.as_mut().reset(at);
+        loop {
+            // A place that comes sooner is as good, and it is there already.
+            if sleep.deadline() > at || (sleep.is_elapsed() && sleep.deadline() != at) {
+                sleep.as_mut().reset(at);
+            }
+            // A future that always uses up what a task may do at once does not thereby escape.
+            let polled = std::pin::pin!(tokio::task::unconstrained(sleep.as_mut())).poll(context);
+            if polled.is_pending() || sleep.deadline() >= at {
+                return polled;
+            }
         }
-        // A future that always uses up what a task may do at once does not thereby escape.
-        std::pin::pin!(tokio::task::unconstrained(sleep.as_mut())).poll(context)
     }
 }
 
@@ -244,6 +251,22 @@ mod tests {
             assert_eq!(runtime.block_on(waiting), Ok(()));
             assert_eq!(runtime.block_on(timer.within(SHORT, pending::<()>())), Err(Elapsed));
         }
+    }
+
+    #[tokio::test]
+    async fn a_place_that_comes_sooner_ends_nothing_too_soon() {
+        let timer = Timer::default();
+        let begun = Instant::now();
+        assert_eq!(timer.within(SHORT, tokio::task::yield_now()).await, Ok(()));
+        assert_eq!(timer.within(SHORT * 4, pending::<()>()).await, Err(Elapsed));
+        assert!(begun.elapsed() >= SHORT * 4);
+        // Also where it came while nobody waited.
+        assert_eq!(timer.within(SHORT, tokio::task::yield_now()).await, Ok(()));
+        tokio::time::sleep(SHORT * 2).await;
+        let begun = Instant::now();
+        assert_eq!(timer.within(SHORT, pending::<()>()).await, Err(Elapsed));
+        assert!(begun.elapsed() >= SHORT);
+        assert_eq!(timer.within(LONG, ready(())).await, Ok(()));
     }
 
     #[tokio::test]

@@ -226,7 +226,7 @@ pub(crate) const TIMER: Keys = Keys {
         Key("component", "\"sweeper\"", "The component: one that can be run."),
         Key("cron", "\"0 3 * * *\"", "When, as five fields, or six with seconds first; in UTC."),
         Key("every", "\"10m\"", "How often, instead of `cron`."),
-        Key("scope", "\"deployment\"", "`deployment`: once among all hosts; `host`: on each."),
+        Key("scope", "\"host\"", "`host`: on each host. `deployment`: on one; warned of as yet."),
     ],
     later: &[],
 };
@@ -240,7 +240,7 @@ pub(crate) const WATCH: Keys = Keys {
         Key("binding", "\"default\"", "The key-value binding. Left out: `default`."),
         Key("keys", "[\"a\", \"b\"]", "The keys. Left out, as `prefix`: every key."),
         Key("prefix", "\"user:\"", "The beginning of the keys, instead of `keys`."),
-        Key("scope", "\"deployment\"", "`deployment`: once among all hosts; `host`: on each."),
+        Key("scope", "\"host\"", "`host`: on each host. `deployment`: on one; warned of as yet."),
     ],
     later: &[],
 };

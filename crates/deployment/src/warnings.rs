@@ -2,7 +2,7 @@
 
 use crate::binding::Bindings;
 use crate::notes::Notes;
-use crate::plan::{App, Component};
+use crate::plan::{App, Component, Scope};
 
 /// Adds what is odd about a deployment that may otherwise be right.
 pub(crate) fn add<O>(app: &App, bound: &[Bindings<O>], notes: &Notes) {
@@ -16,6 +16,13 @@ pub(crate) fn add<O>(app: &App, bound: &[Bindings<O>], notes: &Notes) {
         let message = format!("nothing calls component `{}`", component.name);
         let hint = "give it an [[http.route]], a [[timer]] or a [[watch]]";
         notes.warning(component.at.as_ref(), message, hint);
+    }
+    let timers = app.timers.iter().map(|timer| (timer.scope, &timer.at));
+    let watches = app.watches.iter().map(|watch| (watch.scope, &watch.at));
+    for (_, at) in timers.chain(watches).filter(|(scope, _)| *scope == Some(Scope::Deployment)) {
+        let message = "if there are several hosts, each calls it: none is elected yet".to_owned();
+        let hint = "run one host, or write scope = \"host\" where each of them shall call";
+        notes.warning(Some(at), message, hint);
     }
     for binding in bound.iter().flat_map(|bound| &bound.bindings) {
         let grants =

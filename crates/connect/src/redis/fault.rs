@@ -13,7 +13,7 @@ const PING: &str = "PING\r\n";
 
 impl Redis {
     /// What a caller can do about an error of the server.
-    pub(super) fn classify(&self, error: RedisError) -> Error {
+    pub fn classify(&self, error: RedisError) -> Error {
         match tls::said(&error).and_then(tls::wrong).or_else(|| in_words(&error)) {
             Some(Wrong::Plain) => return no_tls(self.server()).with_source(error),
             Some(Wrong::Certificate(hint)) => {

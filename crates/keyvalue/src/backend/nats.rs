@@ -20,7 +20,7 @@ use base::{Backend, Error, Place, Result};
 use bucket::{Bucket, Last};
 use bytes::Bytes;
 use connect::tls::Trust;
-use futures::future::join_all;
+use futures::stream::FuturesOrdered;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use index::Index;
 use std::collections::HashMap;
@@ -249,7 +249,7 @@ impl Together for Keys {
         if !self.bucket.is_replicated {
             return self.bucket.publish_each(entries).await;
         }
-        let puts = entries.iter().map(|(key, value)| self.put(key, value.clone()));
-        Ok(join_all(puts).await)
+        let put = async |(key, value): &(String, Bytes)| self.put(key, value.clone()).await;
+        Ok(entries.iter().map(put).collect::<FuturesOrdered<_>>().collect().await)
     }
 }

@@ -4,9 +4,10 @@
 mod plain;
 mod scripts;
 mod settings;
+mod together;
 mod watch;
 
-use crate::joined::{Joined, Together};
+use crate::joined::Joined;
 use crate::room::{Room, too_large};
 use crate::{
     Changes, Checked, Cursor, Expect, ListOptions, Offer, Page, Store, Version, Versioned,
@@ -124,11 +125,16 @@ impl Keys {
         let is_there: bool = self.server.query(&command).await?;
         if is_there && !known.is_unwatched() {
             // It took longer than that is known.
-            let version = payload.get(..VERSION).unwrap_or_default();
-            let call = Script::TELL.call(&self.name(key), self.shard(key));
-            call.arg(key).arg(version).run(&self.server).await?;
+            self.tell(key, payload).await?;
         }
         Ok(is_there)
+    }
+
+    /// Tells watchers of an entry that was written plainly.
+    async fn tell(&self, key: &str, payload: &[u8]) -> Result<()> {
+        let version = payload.get(..VERSION).unwrap_or_default();
+        let call = Script::TELL.call(&self.name(key), self.shard(key));
+        call.arg(key).arg(version).run(&self.server).await.map(drop)
     }
 
     /// Asks whether somebody watches a shard, if that is due.
@@ -400,13 +406,6 @@ impl Store for Keys {
             }
         }
         self.server.query(cmd("DEL").arg(settings::shards_name(&self.shards))).await
-    }
-}
-
-#[async_trait]
-impl Together for Keys {
-    fn server(&self) -> &str {
-        self.server.server()
     }
 }
 

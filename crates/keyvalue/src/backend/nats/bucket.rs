@@ -10,7 +10,8 @@ use async_nats::{HeaderMap, Message};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
 use connect::nats::{Answer, Connection, Nats as Server, Nothing, Refusal, is_unheard};
-use futures::future::{join_all, try_join_all};
+use futures::stream::FuturesOrdered;
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -111,7 +112,8 @@ impl Bucket {
     /// The last message of each key, in their order.
     pub(super) async fn last_of_each(&self, keys: &[String]) -> Result<Vec<Option<Last>>> {
         let exchange = async |connection: Connection| {
-            try_join_all(keys.iter().map(|key| self.last_through(&connection, key))).await
+            let last = async |key: &String| self.last_through(&connection, key).await;
+            keys.iter().map(last).collect::<FuturesOrdered<_>>().try_collect().await
         };
         self.server.read(exchange).await
     }
@@ -195,14 +197,14 @@ impl Bucket {
             let publish = |(key, value): &(String, Bytes)| {
                 connection.publish(self.subject(key), HeaderMap::new(), value.clone())
             };
-            let answers = join_all(entries.iter().map(publish)).await;
+            let answers: FuturesOrdered<_> = entries.iter().map(publish).collect();
             let outcome = |answer: Result<Answer<PublishAck>>| match answer {
                 Ok(Ok(_ack)) => Ok(Ok(())),
                 Ok(Err(refusal)) => Ok(Err(self.refused(&connection, refusal))),
                 Err(error) if error.kind().is_temporary() => Err(error),
                 Err(error) => Ok(Err(error)),
             };
-            answers.into_iter().map(outcome).collect()
+            answers.map(outcome).try_collect().await
         };
         self.server.call(exchange).await
     }

@@ -7,7 +7,7 @@ use base::offer::{Consistency, Durability};
 use bytes::Bytes;
 use libtest_mimic::Trial;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use testkit::certificates::Certificates;
 use testkit::program::Signal;
 use testkit::servers::{
