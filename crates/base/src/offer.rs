@@ -3,6 +3,10 @@
 //! Each contract has its own `Offer` struct made of these; this module only orders and renders
 //! them. A level is a promise: what is offered must hold, what is not offered must fail.
 
+mod best;
+
+pub use best::{Best, Emulated, Levels, table};
+
 use std::fmt;
 
 macro_rules! levels {

@@ -8,7 +8,7 @@ pub mod none;
 pub mod redis;
 pub mod tiered;
 
-use crate::Cache;
+use crate::{Best, Cache};
 use base::Entry;
 use base::backend::backend;
 #[cfg(not(all(feature = "memcached", feature = "redis")))]
@@ -27,6 +27,17 @@ pub const BACKENDS: &[Entry<dyn Cache>] = &[
     #[cfg(not(feature = "redis"))]
     missing("redis", &["redis", "rediss"]),
     backend::<tiered::Tiered>(),
+];
+
+/// What each of them can offer at most.
+pub const BEST: &[Best] = &[
+    memory::BEST,
+    none::BEST,
+    #[cfg(feature = "memcached")]
+    memcached::BEST,
+    #[cfg(feature = "redis")]
+    redis::BEST,
+    tiered::BEST,
 ];
 
 /// Whether a vacancy may be out for that long.

@@ -37,7 +37,7 @@ impl Front {
     }
 
     fn key(&self, key: &str) -> Result<()> {
-        let most = self.offer().max_key;
+        let most = self.offer().levels.max_key;
         if key.is_empty() {
             return Err(Error::invalid("a key must not be empty"));
         }
@@ -51,7 +51,7 @@ impl Front {
 
 impl Behind {
     fn check(&self, value: &Bytes, ttl: Option<Duration>) -> Result<()> {
-        let most = self.entries.offer().max_value;
+        let most = self.entries.offer().levels.max_value;
         if value.len() > most {
             let length = value.len();
             return Err(Error::too_large(format!(

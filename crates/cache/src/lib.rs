@@ -3,6 +3,7 @@
 //! Nothing here knows of WebAssembly. The interface is one of the package `wasi:keyvalue` and
 //! hands out that package's values, so the crate `keyvalue` puts it in front, beside the others.
 
+mod best;
 mod entries;
 mod flights;
 mod front;
@@ -14,9 +15,11 @@ pub mod backend;
 pub mod promises;
 
 pub use backend::BACKENDS;
+pub use base::offer::Emulated;
+pub use best::{Best, table};
 pub use entries::{Entries, Expiring};
 pub use front::Front;
-pub use offer::{Offer, Reach};
+pub use offer::{Levels, Offer, Reach};
 pub use vacancy::{Entry, Look, Vacancy, Waiting};
 
 use async_trait::async_trait;
@@ -33,7 +36,7 @@ use std::time::Duration;
 /// - Where the offer says `reach = host` or `hosts` an entry that was stored is found by every
 ///   later call, as long as there is room and no other call changes it. A backend in two tiers may
 ///   lag behind other hosts by the time that its settings say.
-/// - Keys are UTF-8 of 1..=`offer().max_key` bytes, values at most `offer().max_value` bytes; else
+/// - Keys are UTF-8 of one byte to the offer's `max_key`, values have at most its `max_value`; else
 ///   [`Kind::Invalid`](base::Kind) for an empty key and [`Kind::TooLarge`](base::Kind) above. No
 ///   key and no value is ever cut or changed; an empty value is a value.
 /// - A backend that cannot be asked is an error that says so, never a miss: whoever takes it for

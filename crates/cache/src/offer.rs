@@ -1,6 +1,6 @@
 //! What a cache can do.
 
-use base::offer::Ttl;
+use base::offer::{self, Emulated, Gap, Ttl};
 use base::units::Size;
 use std::borrow::Cow;
 use std::fmt;
@@ -33,11 +33,9 @@ impl fmt::Display for Reach {
     }
 }
 
-/// What one open cache can do. A promise: what is offered holds, what is not offered fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// What stands behind the binding, e.g. `memcached 1.6.18`. For people.
-    pub backend: Cow<'static, str>,
+/// The level of each ability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Levels {
     /// How finely time to live is kept.
     pub ttl: Ttl,
     /// Who finds what was stored.
@@ -46,8 +44,51 @@ pub struct Offer {
     pub max_key: usize,
     /// The most bytes in a value.
     pub max_value: usize,
-    /// What the backend does not have and this program gives it, and how.
-    pub emulated: Vec<(&'static str, &'static str)>,
+}
+
+impl Levels {
+    /// What most backends have.
+    pub(crate) const USUAL: Self = Self {
+        ttl: Ttl::Milliseconds,
+        reach: Reach::Hosts,
+        max_key: Offer::MAX_KEY,
+        max_value: Offer::MAX_VALUE,
+    };
+}
+
+impl offer::Levels for Levels {
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("ttl", self.ttl.word().to_owned()),
+            ("reach", self.reach.word().to_owned()),
+            ("max-key", Size(self.max_key as u64).to_string()),
+            ("max-value", Size(self.max_value as u64).to_string()),
+        ]
+    }
+
+    fn gaps(&self, needs: &Self) -> Vec<Gap> {
+        let size = |size: usize| Size(size as u64);
+        [
+            Gap::between("ttl", needs.ttl, self.ttl),
+            Gap::between("reach", needs.reach, self.reach),
+            Gap::between("max-key", size(needs.max_key), size(self.max_key)),
+            Gap::between("max-value", size(needs.max_value), size(self.max_value)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// What one open cache can do. A promise: what is offered holds, what is not offered fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// What stands behind the binding, e.g. `memcached 1.6.18`. For people.
+    pub backend: Cow<'static, str>,
+    /// The levels.
+    pub levels: Levels,
+    /// What is emulated, and how.
+    pub emulated: Vec<Emulated>,
 }
 
 impl Offer {
@@ -58,13 +99,8 @@ impl Offer {
 
     /// The lines of the table that `check` prints: ability, what there is.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
-        let mut rows = vec![
-            ("ttl", self.ttl.word().to_owned()),
-            ("reach", self.reach.word().to_owned()),
-            ("max-key", Size(self.max_key as u64).to_string()),
-            ("max-value", Size(self.max_value as u64).to_string()),
-        ];
-        rows.extend(self.emulated.iter().map(|(what, how)| (*what, format!("emulated: {how}"))));
+        let mut rows = offer::Levels::rows(&self.levels);
+        rows.extend(self.emulated.iter().map(Emulated::row));
         rows
     }
 }

@@ -34,7 +34,7 @@ async fn put(cache: &dyn Cache, key: &str, value: &str) -> base::Result<()> {
 /// A cache that keeps what it is given; from one that does not, everything has to be a miss.
 async fn keeping(stage: &Stage) -> Result<Option<Arc<dyn Cache>>, Broken> {
     let cache = stage.open().await?;
-    if cache.offer().reach > Reach::None {
+    if cache.offer().levels.reach > Reach::None {
         return Ok(Some(cache));
     }
     put(&*cache, "key", "value").await?;

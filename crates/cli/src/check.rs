@@ -9,8 +9,10 @@ use crate::inspect::name_json;
 use crate::program::{self, Program};
 use crate::serve::{plan, warn};
 use base::units::{Size, show_duration};
+use deployment::Binding;
 use engine::{Capability as _, Limits};
-use keyvalue::host::{How, KeyValue, Use};
+use keyvalue::host::cache::Caches;
+use keyvalue::host::{How, Use};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -89,14 +91,19 @@ fn offer(open: &Open) -> Vec<(String, String)> {
 fn portability<'a>(
     app: &'a App,
     component: &'a deployment::Component,
-) -> impl Iterator<Item = (&'a str, Vec<Use>)> + 'a {
+) -> impl Iterator<Item = (&'a Binding<()>, Vec<Use>)> + 'a {
     let imports = app.guests.get(&component.name).map(|loaded| loaded.guest.imports());
-    let granted = component.granted(KeyValue::NAME);
-    app.bindings.iter().filter_map(move |open| match &open.opened {
-        Opened::KeyValue(store) if granted.contains(&open.of.name) => {
-            Some((open.of.name.as_str(), keyvalue::host::uses(imports?, store.offer())))
+    app.bindings.iter().filter_map(move |open| {
+        let of = &*open.of;
+        if !component.granted(of.capability).contains(&of.name) {
+            return None;
         }
-        _ => None,
+        let uses = match &open.opened {
+            Opened::KeyValue(store) => keyvalue::host::uses(imports?, store.offer()),
+            Opened::Cache(cache) => keyvalue::host::cache::uses(imports?, cache.offer()),
+            Opened::Config(_) => return None,
+        };
+        Some((of, uses))
     })
 }
 
@@ -105,20 +112,20 @@ fn text(app: &App, triggers: usize) -> String {
     for component in &app.plan.components {
         let Some(loaded) = app.guests.get(&component.name) else { continue };
         lines.push(format!("component {} ({})", component.name, component.source.display()));
-        for import in loaded.guest.imports().iter().filter(|import| !import.functions.is_empty()) {
+        for import in loaded.guest.imports().iter().filter(|import| import.asks()) {
             lines.push(format!("  imports {}", import.name));
         }
         for export in loaded.guest.exports() {
             lines.push(format!("  exports {}", export.name));
         }
-        for (binding, uses) in portability(app, component) {
+        for (Binding { capability, name, .. }, uses) in portability(app, component) {
             let native: Vec<_> = uses.iter().filter(|it| it.how == How::Native).collect();
             if !native.is_empty() {
                 let native: Vec<_> = native.iter().map(|it| it.function.as_str()).collect();
-                lines.push(format!("  keyvalue {binding} native: {}", native.join(", ")));
+                lines.push(format!("  {capability} {name} native: {}", native.join(", ")));
             }
             for Use { function, how } in uses.iter().filter(|it| it.how != How::Native) {
-                lines.push(format!("  keyvalue {binding} {function}: {how}"));
+                lines.push(format!("  {capability} {name} {function}: {how}"));
             }
         }
         for rule in &component.egress {
@@ -146,20 +153,23 @@ fn text(app: &App, triggers: usize) -> String {
 fn json(app: &App, triggers: usize) -> Value {
     let components = app.plan.components.iter().filter_map(|component| {
         let guest = &app.guests.get(&component.name)?.guest;
-        let imports = guest.imports().iter().filter(|import| !import.functions.is_empty());
+        let imports = guest.imports().iter().filter(|import| import.asks());
         let imports = imports.map(|import| {
             let mut json = name_json(&import.name);
             json.insert("functions".to_owned(), json!(import.functions));
             json
         });
-        let bindings = portability(app, component).map(|(binding, uses)| {
+        let (mut stores, mut caches) = (BTreeMap::new(), BTreeMap::new());
+        for (of, uses) in portability(app, component) {
             let functions = uses.into_iter().map(|used| (used.function, used.how.to_string()));
-            (binding.to_owned(), functions.collect())
-        });
-        let bindings: BTreeMap<String, BTreeMap<String, String>> = bindings.collect();
+            let functions: BTreeMap<String, String> = functions.collect();
+            let bindings = if of.capability == Caches::NAME { &mut caches } else { &mut stores };
+            bindings.insert(&of.name, functions);
+        }
         Some(json!({
             "name": component.name,
-            "keyvalue": bindings,
+            "keyvalue": stores,
+            "cache": caches,
             "source": component.source,
             "imports": imports.collect::<Vec<_>>(),
             "exports": guest.exports().into_iter().map(|export| export.name).collect::<Vec<_>>(),

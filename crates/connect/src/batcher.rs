@@ -321,6 +321,7 @@ mod tests {
     }
 
     /// A call that takes the lane until the gate lets it go on.
+    #[expect(clippy::disallowed_methods, reason = "who calls it waits for it")]
     fn occupy(
         batcher: &Arc<Batcher<Doubling>>,
         gate: &Arc<Gate>,
@@ -335,6 +336,7 @@ mod tests {
         })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "who calls it waits for it")]
     fn calls(
         batcher: &Arc<Batcher<Doubling>>,
         numbers: &[u32],

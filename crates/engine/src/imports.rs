@@ -102,6 +102,15 @@ pub struct Import {
     pub name: Name,
     /// The functions that the component calls; for a bare function its own name.
     pub functions: Vec<String>,
+    /// The resources that it has handles to.
+    pub resources: Vec<String>,
+}
+
+impl Import {
+    /// Whether it asks for anything: types alone do not.
+    pub fn asks(&self) -> bool {
+        !self.functions.is_empty() || !self.resources.is_empty()
+    }
 }
 
 /// Everything that a component imports.
@@ -138,17 +147,17 @@ impl Imports {
         let engine = component.engine();
         let ty = component.component_type();
         let imports = ty.imports(engine).map(|(name, item)| {
-            let functions = match item.ty {
-                ComponentItem::ComponentInstance(instance) => functions(&instance, engine),
-                ComponentItem::ComponentFunc(_) => vec![name.to_owned()],
-                _ => Vec::new(),
+            let (functions, resources) = match item.ty {
+                ComponentItem::ComponentInstance(instance) => asked(&instance, engine),
+                ComponentItem::ComponentFunc(_) => (vec![name.to_owned()], Vec::new()),
+                _ => (Vec::new(), Vec::new()),
             };
             let name = Name {
                 name: name.to_owned(),
                 implements: item.implements.map(str::to_owned),
                 external_id: item.external_id.map(str::to_owned),
             };
-            Import { name, functions }
+            Import { name, functions, resources }
         });
         Self(imports.collect())
     }
@@ -179,8 +188,7 @@ impl Imports {
 
     /// Every import that is not among `served`, with what comes nearest.
     pub fn unserved(&self, served: &Served<'_>) -> Vec<Unserved> {
-        // Types alone ask for nothing.
-        let asked = self.0.iter().filter(|import| !import.functions.is_empty());
+        let asked = self.0.iter().filter(|import| import.asks());
         asked.filter_map(|import| unserved(&import.name, served)).collect()
     }
 }
@@ -198,12 +206,20 @@ pub fn unserved(name: &Name, served: &Served<'_>) -> Option<Unserved> {
     Some(Unserved { name: name.clone(), hint })
 }
 
-fn functions(instance: &types::ComponentInstance, engine: &wasmtime::Engine) -> Vec<String> {
-    let exports = instance.exports(engine);
-    let called = exports.filter(|(_, item)| {
-        matches!(item.ty, ComponentItem::ComponentFunc(_) | ComponentItem::Resource(_))
-    });
-    called.map(|(name, _)| name.to_owned()).collect()
+/// The functions and the resources of an interface.
+fn asked(
+    interface: &types::ComponentInstance,
+    engine: &wasmtime::Engine,
+) -> (Vec<String>, Vec<String>) {
+    let (mut functions, mut resources) = (Vec::new(), Vec::new());
+    for (name, item) in interface.exports(engine) {
+        match item.ty {
+            ComponentItem::ComponentFunc(_) => functions.push(name.to_owned()),
+            ComponentItem::Resource(_) => resources.push(name.to_owned()),
+            _ => {}
+        }
+    }
+    (functions, resources)
 }
 
 /// Splits `ns:package/interface@version`.

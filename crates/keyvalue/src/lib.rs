@@ -26,12 +26,13 @@ pub mod promises;
 pub mod trigger;
 
 pub use backend::BACKENDS;
+pub use base::offer::Emulated;
 pub use best::{Best, table, that_offer};
 pub use change::{Change, Changes};
 pub use checked::Checked;
 pub use conflict::{is_stale_fence, is_unmet, stale_fence, unmet};
 pub use local::Clock;
-pub use offer::{Emulated, Levels, Offer};
+pub use offer::{Levels, Offer};
 pub use options::{Cursor, Expect, Fence, ListOptions, Page, WatchOptions, WriteOptions};
 pub use token::{Position, Version};
 

@@ -1,6 +1,8 @@
 //! What a store can do, in levels, and how it falls short of a need.
 
-use base::offer::{Atomicity, Consistency, Durability, Fence, Gap, List, Ttl, Watch};
+use base::offer::{
+    self, Atomicity, Consistency, Durability, Emulated, Fence, Gap, List, Ttl, Watch,
+};
 use std::borrow::Cow;
 
 /// The level of each ability: what a store offers, or the lowest that a component needs.
@@ -104,19 +106,20 @@ impl Levels {
     }
 }
 
+impl offer::Levels for Levels {
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        Levels::rows(self).into_iter().map(|(word, level)| (word, level.to_owned())).collect()
+    }
+
+    fn gaps(&self, needs: &Self) -> Vec<Gap> {
+        Levels::gaps(self, needs)
+    }
+}
+
 impl Default for Levels {
     fn default() -> Self {
         Self::LOWEST
     }
-}
-
-/// An ability that the backend does not have and this program gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Emulated {
-    /// Which ability, e.g. `increment`.
-    pub ability: &'static str,
-    /// How, e.g. `compare-and-swap in a loop`.
-    pub how: &'static str,
 }
 
 /// What one open store can do. A promise: what is offered holds, what is not offered fails.
@@ -142,15 +145,10 @@ impl Offer {
 
     /// The lines of the table that `check` prints: ability, what there is.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
-        let mut rows: Vec<_> =
-            self.levels.rows().into_iter().map(|(word, level)| (word, level.to_owned())).collect();
+        let mut rows = offer::Levels::rows(&self.levels);
         rows.push(("max-key", base::units::Size(self.max_key as u64).to_string()));
         rows.push(("max-value", base::units::Size(self.max_value as u64).to_string()));
-        rows.extend(
-            self.emulated
-                .iter()
-                .map(|emulated| (emulated.ability, format!("emulated: {}", emulated.how))),
-        );
+        rows.extend(self.emulated.iter().map(Emulated::row));
         rows
     }
 }

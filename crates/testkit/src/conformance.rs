@@ -1,15 +1,18 @@
 //! Every promise of a contract on every backend in its list, each a trial of its own.
 
 use crate::servers;
+use base::offer::{Best, Emulated, Levels};
 use base::promise::{Promise, Stage};
 use base::{Entry, Place, Result};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// A trial that takes longer has hung.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -48,13 +51,53 @@ pub fn trials<C: ?Sized + Send + Sync>(
             continue;
         }
         trials.extend(trials_with(entry.name, promises, move |place| {
-            let place = Place { capability, ..place };
-            let url = servers::url(entry.name).unwrap_or_else(|| entry.example.to_owned());
-            async move { base::backend::open(std::slice::from_ref(entry), &url, place).await }
-                .boxed()
+            open(entry, Place { capability, ..place }).boxed()
         }));
     }
     trials
+}
+
+/// The trial that no backend offers more, or emulates anything else, than the manual says in
+/// advance: `best` is held to what `offer` finds on every live server.
+pub fn offers<C: ?Sized + Send + Sync, L: Levels + Send + Sync>(
+    capability: &'static str,
+    backends: &'static [Entry<C>],
+    best: &'static [Best<L>],
+    offer: fn(&C) -> (L, &[Emulated]),
+) -> Trial {
+    let hold = async move {
+        let names = |all: &[&'static str]| all.join(", ");
+        let said = names(&best.iter().map(|best| best.backend).collect::<Vec<_>>());
+        let there = names(&backends.iter().map(|entry| entry.name).collect::<Vec<_>>());
+        if said != there {
+            return Err(format!("there are {there}, and said is something of {said}"));
+        }
+        for (entry, best) in backends.iter().zip(best) {
+            let wrong = |why: String| format!("{}: {why}", entry.name);
+            let folder = folder()?;
+            let place = place(folder.path(), capability, "offers", "default".to_owned());
+            let opened = open(entry, place).await.map_err(|error| wrong(error.to_string()))?;
+            let (levels, emulated) = offer(&opened);
+            best.covers(&levels, emulated).map_err(wrong)?;
+        }
+        Ok(())
+    };
+    trial("offers::every_backend_says_the_most_that_it_offers", || hold.boxed())
+}
+
+/// What a backend opens on the server for all tests, or by its example where it needs none.
+async fn open<C: ?Sized + Send + Sync>(entry: &'static Entry<C>, place: Place) -> Result<Arc<C>> {
+    let url = servers::url(entry.name).unwrap_or_else(|| entry.example.to_owned());
+    base::backend::open(std::slice::from_ref(entry), &url, place).await
+}
+
+fn folder() -> Result<TempDir, String> {
+    tempfile::tempdir().map_err(|error| format!("making a folder: {error}"))
+}
+
+fn place(folder: &Path, capability: &'static str, app: &str, binding: String) -> Place {
+    let (base, data) = (folder.to_owned(), folder.to_owned());
+    Place { base, data, app: app.to_owned(), capability, binding }
 }
 
 /// One trial for each promise on what `open` opens, which is another way to set up a backend.
@@ -89,17 +132,10 @@ async fn keep<C: ?Sized + Send + Sync>(
     promise: &'static Promise<C>,
     open: impl Fn(Place) -> BoxFuture<'static, Result<Arc<C>>> + Send + Sync + 'static,
 ) -> Result<(), String> {
-    let folder = tempfile::tempdir().map_err(|error| format!("making a folder: {error}"))?;
+    let folder = folder()?;
     let data = folder.path().to_owned();
     let stage = Stage::new(Arc::new(move |binding| {
-        let app = promise.name.to_owned();
-        open(Place {
-            base: data.clone(),
-            data: data.clone(),
-            app,
-            capability: "conformance",
-            binding,
-        })
+        open(place(&data, "conformance", promise.name, binding))
     }));
     (promise.run)(stage).await.map_err(|broken| broken.to_string())
 }

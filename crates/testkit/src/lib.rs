@@ -5,6 +5,7 @@ pub mod conformance;
 pub mod guests;
 pub mod program;
 pub mod proxy;
+pub mod random;
 pub mod servers;
 pub mod stranger;
 

@@ -1,6 +1,10 @@
 //! A proxy in front of a server, which does to connections what networks do.
 #![expect(clippy::expect_used, reason = "it is how a test fails")]
 
+mod storm;
+
+pub use storm::storm;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};

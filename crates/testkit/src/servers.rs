@@ -52,6 +52,13 @@ pub const VENDORS: &[Vendor] =
 /// Every kind that caches.
 pub const CACHES: &[Vendor] = &[memcached::VENDOR, redis::VENDOR];
 
+/// The memory of a host in front of a server.
+pub const TIERED: &Vendor = &Vendor {
+    name: "tiered",
+    url: |address| format!("tiered:{}", (redis::VENDOR.url)(address)),
+    ..redis::VENDOR
+};
+
 /// The URL of a server for a backend that needs one, started when it is first asked for; `None` for
 /// a backend that needs none.
 ///

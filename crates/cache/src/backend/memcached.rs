@@ -4,9 +4,8 @@
 //! only looks like another's is a miss, and nothing is served past its time.
 
 use crate::entries::end;
-use crate::{Cache, Entries, Expiring, Front, Offer, Reach};
+use crate::{Best, Cache, Emulated, Entries, Expiring, Front, Levels, Offer};
 use async_trait::async_trait;
-use base::offer::Ttl;
 use base::units::Size;
 use base::{Backend, Error, Kind, Place, Result};
 use bytes::Bytes;
@@ -30,6 +29,27 @@ const LARGEST: usize = (1 << 20) - (1 << 10);
 const RELATIVE: u64 = 30 * 24 * 3600;
 /// Names longer than this are hashed: the server takes 250 bytes.
 const LONGEST_NAME: usize = 200;
+
+pub(super) const BEST: Best = Best {
+    backend: Memcached::NAME,
+    levels: Levels { max_value: room(LARGEST), ..Levels::USUAL },
+    lowered: &[("max-value", "less where the server's `-I` is below 1m")],
+    emulated: &[
+        Emulated {
+            ability: "key",
+            how: "long or unclean keys are hashed, and kept whole beside the value",
+        },
+        Emulated {
+            ability: "ttl",
+            how: "its end is kept beside the value, in milliseconds by the hosts' clocks",
+        },
+    ],
+};
+
+/// How many bytes of a value an item has room for, whatever its key.
+const fn room(item: usize) -> usize {
+    item.saturating_sub(HEAD + Offer::MAX_KEY)
+}
 
 /// `memcached:` — entries in memcached, by its text protocol; with TLS and a password where the
 /// server has them.
@@ -111,14 +131,8 @@ impl Backend for Memcached {
         let largest = items.probe().await?;
         let offer = Offer {
             backend: format!("memcached {version}").into(),
-            ttl: Ttl::Milliseconds,
-            reach: Reach::Hosts,
-            max_key: Offer::MAX_KEY,
-            max_value: largest.saturating_sub(HEAD + Offer::MAX_KEY),
-            emulated: vec![
-                ("keys", "long or unclean ones are hashed, and kept whole beside the value"),
-                ("ttl", "milliseconds, by the hosts' clocks; the server counts seconds"),
-            ],
+            levels: Levels { max_value: room(largest), ..BEST.levels },
+            emulated: BEST.emulated.to_vec(),
         };
         Ok(Arc::new(Front::new(Items { offer, ..items }, self.vacancy_timeout)))
     }
@@ -139,10 +153,7 @@ impl Items {
         let prefix = format!("wharf.{}.", digest(&whose, 16));
         let offer = Offer {
             backend: "memcached".into(),
-            ttl: Ttl::None,
-            reach: Reach::None,
-            max_key: Offer::MAX_KEY,
-            max_value: 0,
+            levels: Levels { max_value: 0, ..BEST.levels },
             emulated: Vec::new(),
         };
         Self { server, prefix, offer }

@@ -1,9 +1,8 @@
 //! Entries in the memory of this process, the least useful of which go when room is needed.
 
 use crate::entries::{end, is_over};
-use crate::{Cache, Entries, Expiring, Front, Offer, Reach};
+use crate::{Best, Cache, Entries, Expiring, Front, Levels, Offer, Reach};
 use async_trait::async_trait;
-use base::offer::Ttl;
 use base::units::Size;
 use base::{Backend, Place, Result};
 use bytes::Bytes;
@@ -15,6 +14,13 @@ use std::time::{Duration, Instant};
 
 /// What an entry costs besides its key and its value.
 const OVERHEAD: usize = 256;
+
+pub(super) const BEST: Best = Best {
+    backend: Memory::NAME,
+    levels: Levels { reach: Reach::Host, ..Levels::USUAL },
+    lowered: &[("max-value", "half of `size`")],
+    emulated: &[],
+};
 
 /// `memory:` — entries in the memory of this host.
 #[derive(Clone, Debug, Deserialize)]
@@ -88,10 +94,7 @@ impl Slots {
         let half = usize::try_from(size.0 / 2).unwrap_or(usize::MAX);
         let offer = Offer {
             backend: "memory".into(),
-            ttl: Ttl::Milliseconds,
-            reach: Reach::Host,
-            max_key: Offer::MAX_KEY,
-            max_value: Offer::MAX_VALUE.min(half),
+            levels: Levels { max_value: BEST.levels.max_value.min(half), ..BEST.levels },
             emulated: Vec::new(),
         };
         Self { slots, size: size.0, written: AtomicU64::new(0), offer }

@@ -1,13 +1,19 @@
 //! Nothing: every look is a miss. To see how an app does without its cache.
 
-use crate::{Cache, Entries, Expiring, Front, Offer, Reach};
+use crate::{Best, Cache, Entries, Expiring, Front, Levels, Offer, Reach};
 use async_trait::async_trait;
-use base::offer::Ttl;
 use base::{Backend, Place, Result};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(super) const BEST: Best = Best {
+    backend: None::NAME,
+    levels: Levels { reach: Reach::None, ..Levels::USUAL },
+    lowered: &[],
+    emulated: &[],
+};
 
 /// `none:` — keeps nothing. Vacancies work, so what many ask for at once is made once.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,14 +43,7 @@ impl Backend for None {
     }
 
     async fn open(self, _place: Place) -> Result<Arc<dyn Cache>> {
-        let offer = Offer {
-            backend: "none".into(),
-            ttl: Ttl::Milliseconds,
-            reach: Reach::None,
-            max_key: Offer::MAX_KEY,
-            max_value: Offer::MAX_VALUE,
-            emulated: Vec::new(),
-        };
+        let offer = Offer { backend: "none".into(), levels: BEST.levels, emulated: Vec::new() };
         Ok(Arc::new(Front::new(Nothing { offer }, self.vacancy_timeout)))
     }
 }

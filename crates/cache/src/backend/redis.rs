@@ -1,9 +1,8 @@
 //! Entries in Redis: one plain string for each. Servers that evict are welcome.
 
 use crate::entries::end;
-use crate::{Cache, Entries, Expiring, Front, Offer, Reach};
+use crate::{Best, Cache, Entries, Expiring, Front, Levels, Offer};
 use async_trait::async_trait;
-use base::offer::Ttl;
 use base::{Backend, Error, Place, Result, Secret};
 use bytes::Bytes;
 use connect::redis::{Login, Master, Mode, Redis as Server, Settings};
@@ -19,6 +18,9 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// How many keys are looked at in one step when everything is removed.
 const STEP: usize = 1000;
+
+pub(super) const BEST: Best =
+    Best { backend: Redis::NAME, levels: Levels::USUAL, lowered: &[], emulated: &[] };
 
 /// `redis:` — entries in Redis, or in what speaks its protocol.
 ///
@@ -120,10 +122,7 @@ impl Backend for Redis {
         let version = version.map(String::as_str).unwrap_or_default();
         let offer = Offer {
             backend: format!("redis {version}").into(),
-            ttl: Ttl::Milliseconds,
-            reach: Reach::Hosts,
-            max_key: Offer::MAX_KEY,
-            max_value: Offer::MAX_VALUE,
+            levels: BEST.levels,
             emulated: Vec::new(),
         };
         let strings = Strings { server, prefix: self.prefix(&place), offer };

@@ -3,7 +3,7 @@
 //! What another host changes is seen here once the entry in front is over, so its time is short.
 
 use crate::entries::{end, is_over};
-use crate::{Cache, Entries, Expiring, Front, Offer};
+use crate::{Best, Cache, Entries, Expiring, Front, Levels, Offer};
 use async_trait::async_trait;
 use base::backend::choose;
 use base::units::Size;
@@ -15,6 +15,16 @@ use std::time::{Duration, Instant};
 use toml::de::DeTable;
 
 use super::memory::{Slots, check_size};
+
+/// It offers what stands behind, and emulates what that does.
+pub(super) const BEST: Best = Best {
+    backend: Tiered::NAME,
+    levels: Levels::USUAL,
+    lowered: &[("reach", BEHIND), ("max-value", BEHIND)],
+    emulated: &[],
+};
+
+const BEHIND: &str = "as the backend behind";
 
 /// `tiered:` — memory in front of another backend.
 ///
@@ -115,7 +125,7 @@ struct Tiers {
 impl Tiers {
     /// Puts an entry in front, if it fits there, from a moment before it was known.
     async fn keep(&self, key: &str, entry: &Expiring, known: Instant) {
-        if entry.value.len() > self.front.offer().max_value {
+        if entry.value.len() > self.front.offer().levels.max_value {
             return;
         }
         let longest = end(known, Some(self.ttl));

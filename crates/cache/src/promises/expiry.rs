@@ -27,7 +27,7 @@ const TOLERANCE: Duration = Duration::from_millis(5);
 async fn living(stage: &Stage) -> Result<Option<Arc<dyn Cache>>, Broken> {
     let cache = keeping(stage).await?;
     if let Some(cache) = &cache {
-        equal(cache.offer().ttl, Ttl::Milliseconds)?;
+        equal(cache.offer().levels.ttl, Ttl::Milliseconds)?;
     }
     Ok(cache)
 }

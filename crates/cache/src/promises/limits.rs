@@ -25,7 +25,7 @@ async fn an_empty_key_is_refused(stage: Stage) -> Kept {
 
 async fn the_longest_key_fits(stage: Stage) -> Kept {
     let Some(cache) = keeping(&stage).await? else { return Ok(()) };
-    let most = cache.offer().max_key;
+    let most = cache.offer().levels.max_key;
     let (one, other) = ("k".repeat(most), "k".repeat(most - 1) + "l");
     put(&*cache, &one, "one").await?;
     put(&*cache, &other, "other").await?;
@@ -39,7 +39,7 @@ async fn the_longest_key_fits(stage: Stage) -> Kept {
 
 async fn a_longer_key_is_refused(stage: Stage) -> Kept {
     let cache = stage.open().await?;
-    let most = cache.offer().max_key;
+    let most = cache.offer().levels.max_key;
     let (fits, long) = ("k".repeat(most), "k".repeat(most + 1));
     refused(cache.set(&long, text("value"), None).await, Kind::TooLarge)?;
     refused(cache.get(&long).await, Kind::TooLarge)?;
@@ -52,8 +52,8 @@ async fn a_longer_key_is_refused(stage: Stage) -> Kept {
 async fn the_largest_value_fits(stage: Stage) -> Kept {
     let Some(cache) = keeping(&stage).await? else { return Ok(()) };
     // Beside the longest key, where both share a limit.
-    let key = "k".repeat(cache.offer().max_key);
-    let value: Bytes = (0..=250).cycle().take(cache.offer().max_value).collect();
+    let key = "k".repeat(cache.offer().levels.max_key);
+    let value: Bytes = (0..=250).cycle().take(cache.offer().levels.max_value).collect();
     cache.set(&key, value.clone(), None).await?;
     let found = cache.get(&key).await?;
     // Compared here, because nobody wants to read sixteen megabytes of difference.
@@ -62,7 +62,7 @@ async fn the_largest_value_fits(stage: Stage) -> Kept {
 
 async fn a_larger_value_is_refused(stage: Stage) -> Kept {
     let cache = stage.open().await?;
-    let value = Bytes::from(vec![0; cache.offer().max_value + 1]);
+    let value = Bytes::from(vec![0; cache.offer().levels.max_value + 1]);
     refused(cache.set("key", value.clone(), None).await, Kind::TooLarge)?;
     equal(cache.get("key").await?, None::<Bytes>)?;
     let Entry::Vacant(vacancy) = cache.get_or_set("key").await? else {

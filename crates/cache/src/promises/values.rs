@@ -133,7 +133,7 @@ async fn keys_are_told_apart_to_the_byte(stage: Stage) -> Kept {
 
 async fn what_one_handle_stores_another_finds(stage: Stage) -> Kept {
     let Some(one) = keeping(&stage).await? else { return Ok(()) };
-    let other = match one.offer().reach {
+    let other = match one.offer().levels.reach {
         Reach::Hosts => stage.open().await?,
         // Whoever opens it again begins anew; components are given the same.
         Reach::Host | Reach::None => Arc::clone(&one),

@@ -15,23 +15,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::program::Signal;
 use testkit::proxy::Proxy;
-use testkit::servers::{CACHES, Vendor};
+use testkit::servers::{CACHES, TIERED, Vendor};
 use testkit::stranger::Stranger;
 use wharf_cache::{Cache, Entry};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for vendor in CACHES {
+    for vendor in CACHES.iter().chain([TIERED]) {
         let mut add = |name: &str, body: BoxFuture<'static, ()>| {
             trials.push(trial(format!("faults::{}::{name}", vendor.name), body));
         };
         add("a_server_that_is_away_fails_calls_at_once_and_heals", away(vendor).boxed());
         add("a_server_that_hangs_holds_no_call_beyond_its_timeout", hangs(vendor).boxed());
+        add("servers_that_are_not_what_was_meant_are_told_apart", wrong_servers(vendor).boxed());
+        if vendor.name == TIERED.name {
+            // The others ask for what the memory in front answers.
+            continue;
+        }
         add("a_cut_connection_is_made_anew", cut(vendor).boxed());
         add("a_crash_of_the_server_loses_no_more_than_its_entries", crash(vendor).boxed());
         add("calls_that_are_given_up_mix_up_no_answers", given_up(vendor).boxed());
         add("what_is_made_while_the_server_is_away_is_made_once", made_once(vendor).boxed());
-        add("servers_that_are_not_what_was_meant_are_told_apart", wrong_servers(vendor).boxed());
     }
     trials.extend(fragments::trials());
     trials.extend(memcached::trials());
@@ -41,12 +45,11 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// A cache whose calls take a second at most.
 async fn impatient(vendor: &Vendor, address: SocketAddr) -> Arc<dyn Cache> {
-    let url = (vendor.url)(address);
-    bound(&format!("{{ url = '{url}', timeout = '1s' }}")).await.unwrap()
+    bound(&crate::impatient(vendor, address)).await.unwrap()
 }
 
 /// Waits until calls are answered again.
-async fn healed(cache: &Arc<dyn Cache>) {
+pub(crate) async fn healed(cache: &Arc<dyn Cache>) {
     healed_at(cache, "healed").await;
 }
 

@@ -8,29 +8,38 @@
 )]
 
 mod faults;
+mod model;
 mod settings;
 mod tiers;
 mod vacancies;
+mod weather;
 
 use base::{Place, Result};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use libtest_mimic::Trial;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, LazyLock};
 use testkit::certificates::Certificates;
-use testkit::servers::{Cluster, Sentinels, Server, memcached_tls as memcached_tls_with};
+use testkit::servers::{Cluster, Sentinels, Server, Vendor, memcached_tls as memcached_tls_with};
+use wharf_cache::backend::BEST;
 use wharf_cache::promises::PROMISES;
 use wharf_cache::{BACKENDS, Cache};
 
 fn main() -> ExitCode {
     let mut trials = testkit::conformance::trials("cache", BACKENDS, PROMISES);
+    trials.push(testkit::conformance::offers("cache", BACKENDS, BEST, |cache| {
+        (cache.offer().levels, &cache.offer().emulated)
+    }));
     trials.extend(memcached_tls());
     trials.extend(arrangements());
     trials.extend(tiers::trials());
     trials.extend(vacancies::trials());
     trials.extend(settings::trials());
     trials.extend(faults::trials());
+    trials.extend(model::trials());
+    trials.extend(weather::trials());
     testkit::conformance::run(trials)
 }
 
@@ -89,6 +98,17 @@ async fn bound_at(settings: &str, place: Place) -> Result<Arc<dyn Cache>> {
 
 async fn bound(settings: &str) -> Result<Arc<dyn Cache>> {
     bound_at(settings, place()).await
+}
+
+/// Settings whose calls take a second at most, for a server at this address.
+fn impatient(vendor: &Vendor, address: SocketAddr) -> String {
+    let url = (vendor.url)(address);
+    match url.strip_prefix("tiered:") {
+        Some(behind) => {
+            format!("{{ url = 'tiered:', behind = {{ url = '{behind}', timeout = '1s' }} }}")
+        }
+        None => format!("{{ url = '{url}', timeout = '1s' }}"),
+    }
 }
 
 async fn put(cache: &Arc<dyn Cache>, key: &str) -> Result<()> {

@@ -115,7 +115,7 @@ fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
     let has = match opened {
         Opened::KeyValue(store) => store.offer().levels,
         // Of all that can be asked for, a cache has nothing but times to live.
-        Opened::Cache(cache) => Levels { ttl: cache.offer().ttl, ..lowest },
+        Opened::Cache(cache) => Levels { ttl: cache.offer().levels.ttl, ..lowest },
         Opened::Config(_) => return Ok(()),
     };
     let needs = Levels {
@@ -195,3 +195,6 @@ fn short(who: &str, gaps: &[Gap]) -> Error {
     let gaps: Vec<String> = gaps.iter().map(ToString::to_string).collect();
     Error::unsupported(format!("{who} lacks {}", gaps.join(", ")))
 }
+
+#[cfg(test)]
+mod tests;

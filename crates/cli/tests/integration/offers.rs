@@ -29,18 +29,84 @@ fn bound(guest: &str, capability: &str, settings: &str) -> String {
     )
 }
 
+/// What `check` says of a file: as text, and of the first component in JSON.
+fn checked(file: &str) -> (String, Value) {
+    let folder = Folder::with(file);
+    let [text, json] = [&["check"][..], &["check", "--format", "json"]].map(|verb| {
+        let checked = folder.run(verb);
+        assert_eq!(checked.code, Some(0), "{}", checked.errors);
+        checked.output
+    });
+    let mut report: Value = serde_json::from_str(&json).unwrap();
+    (text, report["components"][0].take())
+}
+
 #[test]
 fn check_says_how_each_function_is_done() {
-    let folder = Folder::with(&file("\"memory:\""));
-    let checked = folder.run(&["check", "--format", "json"]);
-    assert_eq!(checked.code, Some(0), "{}", checked.errors);
-    let report: Value = serde_json::from_str(&checked.output).unwrap();
-    let functions = &report["components"][0]["keyvalue"]["default"];
+    let (text, component) = checked(&file("\"memory:\""));
+    let functions = &component["keyvalue"]["default"];
     for function in ["store.open", "store.bucket.get", "store.bucket.list-keys", "atomics.swap"] {
         assert_eq!(functions[function], "native", "{function}: {functions:#}");
     }
-    let checked = folder.run(&["check"]);
-    assert!(checked.output.contains("  keyvalue default native: "), "{}", checked.output);
+    assert!(text.contains("  keyvalue default native: "), "{text}");
+    assert!(!text.contains("emulated"), "{text}");
+}
+
+#[test]
+fn check_says_what_is_emulated_and_how() {
+    let url = testkit::servers::url("etcd").unwrap();
+    let (text, component) = checked(&file(&format!("\"{url}\"")));
+    let functions = &component["keyvalue"]["default"];
+    assert_eq!(functions["atomics.increment"], "emulated: compare-and-swap in a loop");
+    for function in ["atomics.swap", "store.bucket.set", "store.bucket.list-keys"] {
+        assert_eq!(functions[function], "native", "{function}: {functions:#}");
+    }
+    let line = "\n  keyvalue default atomics.increment: emulated: compare-and-swap in a loop\n";
+    assert!(text.contains(line), "{text}");
+    let native = text.lines().find(|line| line.starts_with("  keyvalue default native: "));
+    assert!(!native.unwrap().contains("increment"), "{text}");
+}
+
+#[test]
+fn check_says_how_a_cache_does_each_function() {
+    let on = |url: &str| {
+        checked(&format!(
+            r#"
+                name = "caching"
+                [component.web]
+                source = "cache-p2.wasm"
+                [[http.route]]
+                component = "web"
+                [cache]
+                default = "{url}"
+                [keyvalue]
+                default = "memory:"
+            "#
+        ))
+    };
+    let each =
+        ["cache.get", "cache.exists", "cache.set", "cache.get-or-set", "cache.delete"].as_slice();
+    let fill = "cache.vacancy.vacancy-fill";
+    let listen = "cache.future-result.listen-to-future-result";
+    let (text, component) = on("memory:");
+    let functions = &component["cache"]["default"];
+    for function in each.iter().chain([&fill, &listen]) {
+        assert_eq!(functions[function], "native", "{function}: {functions:#}");
+    }
+    assert!(text.contains("\n  cache default native: cache.delete, "), "{text}");
+    // Its values are those of stores too, and ask nothing of any.
+    assert_eq!(component["keyvalue"]["default"], serde_json::json!({}), "{text}");
+
+    let (text, component) = on(&testkit::servers::url("memcached").unwrap());
+    let functions = &component["cache"]["default"];
+    for function in each.iter().chain([&fill]) {
+        let how = functions[function].as_str().unwrap();
+        let (key, ttl) = (how.contains("keys are hashed"), how.contains("end is kept beside"));
+        assert!(how.starts_with("emulated: ") && key, "{function}: {how}");
+        assert_eq!(ttl, ["cache.set", fill].contains(function), "{function}: {how}");
+        assert!(text.contains(&format!("\n  cache default {function}: {how}\n")), "{text}");
+    }
+    assert_eq!(functions[listen], "native", "{functions:#}");
 }
 
 #[test]
@@ -133,18 +199,19 @@ fn check_names_the_binding_and_the_host_of_a_wrong_password() {
     }
 }
 
-/// The manual's table is made by the code; `WHARF_WRITE_MANUAL=1` writes it.
+/// The manual's tables are made by the code; `WHARF_WRITE_MANUAL=1` writes them.
 #[test]
-fn the_manual_has_the_table_of_offers() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/keyvalue.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let (begin, end) = ("<!-- offers: made by the code -->\n", "<!-- offers end -->");
-    let (before, rest) = page.split_once(begin).expect("where the table begins");
-    let (found, after) = rest.split_once(end).expect("where the table ends");
-    let table = keyvalue::table();
-    if std::env::var_os("WHARF_WRITE_MANUAL").is_some() {
-        fs::write(&path, [before, begin, &table, end, after].concat()).unwrap();
-    } else {
-        assert_eq!(found, table, "run this test with WHARF_WRITE_MANUAL=1");
+fn the_manual_has_the_tables_of_offers() {
+    for (page, table) in [("keyvalue.md", keyvalue::table()), ("cache.md", cache::table())] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+        let text = fs::read_to_string(&path).unwrap();
+        let (begin, end) = ("<!-- offers: made by the code -->\n", "<!-- offers end -->");
+        let (before, rest) = text.split_once(begin).expect("where the table begins");
+        let (found, after) = rest.split_once(end).expect("where the table ends");
+        if std::env::var_os("WHARF_WRITE_MANUAL").is_some() {
+            fs::write(&path, [before, begin, &table, end, after].concat()).unwrap();
+        } else {
+            assert_eq!(found, table, "{page}: run this test with WHARF_WRITE_MANUAL=1");
+        }
     }
 }

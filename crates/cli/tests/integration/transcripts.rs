@@ -1,6 +1,8 @@
 //! Every backend answers the guests of a draft alike: the same requests are told to each, and the
 //! transcripts must be the same, to the letter. Of errors only their case counts: words may differ.
 
+mod caching;
+
 use crate::support::client::{Answer, Connection, request};
 use crate::support::{Served, deploy};
 use http_body_util::{BodyExt as _, Full};
@@ -171,8 +173,7 @@ fn transcript(guest: &str, backend: &str) -> String {
             }
             false => path,
         };
-        let asked = path.replace("TOO-LONG", &"k".repeat(TOO_LONG));
-        let answer = wharf.get(&asked.replace("LONG", &"k".repeat(LONG)));
+        let answer = wharf.get(&spelled(path));
         let mut text = answer.text();
         if answer.status == 500 {
             text = case(guest, &text).to_owned();
@@ -189,6 +190,11 @@ fn transcript(guest: &str, backend: &str) -> String {
     let case = case(guest, &refused.text()).to_owned();
     writeln!(transcript, "too large -> {} {case:?}, stays: {stays}", refused.status).unwrap();
     transcript
+}
+
+/// A request with the lengths that its keys are named after.
+fn spelled(path: &str) -> String {
+    path.replace("TOO-LONG", &"k".repeat(TOO_LONG)).replace("LONG", &"k".repeat(LONG))
 }
 
 /// The part of an error's text that does not depend on who says it.

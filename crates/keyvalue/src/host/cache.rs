@@ -5,6 +5,7 @@
 //! errors are those of `types`, and a component imports these once.
 
 mod operations;
+mod uses;
 
 use super::held::Held;
 use super::labels;
@@ -21,6 +22,8 @@ use engine::{Capability, Ctx, Failure, Guest, Has, Imports, Name, Tasks, View, W
 use std::sync::Arc;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_io::poll::{DynPollable, subscribe};
+
+pub use uses::uses;
 
 pub(crate) mod bindings {
     //! Generated from the interface.

@@ -1,6 +1,6 @@
 //! What a component's imports ask of a store, and how an open one does it: the table of `check`.
 
-use super::KeyValue;
+use super::{KeyValue, VALUES};
 use crate::{Levels, Offer};
 use base::offer::{Gap, List};
 use engine::{Capability as _, Imports};
@@ -21,7 +21,7 @@ pub enum How {
     /// As the backend itself does it.
     Native,
     /// This program does it with what the backend has: so.
-    Emulated(&'static str),
+    Emulated(String),
     /// Not at all.
     Missing(Gap),
 }
@@ -39,21 +39,30 @@ impl fmt::Display for How {
 /// Every function of key-value interfaces that `imports` has, with how a store of this offer does
 /// it.
 pub fn uses(imports: &Imports, offer: &Offer) -> Vec<Use> {
+    called(imports, KeyValue::SERVED, |id, function| {
+        // Values ask nothing of a store, and who has a cache alone imports them too.
+        let asks = !VALUES.contains(&id) || function.starts_with("bucket.");
+        asks.then(|| how(function, offer))
+    })
+}
+
+/// Every function of these interfaces that `imports` has, with what `how` says of an interface and
+/// its function: `bucket.get` for a method or what makes a resource.
+pub(super) fn called(
+    imports: &Imports,
+    interfaces: &[&str],
+    how: impl Fn(&str, &str) -> Option<How>,
+) -> Vec<Use> {
     let mut uses = Vec::new();
-    for id in KeyValue::SERVED {
+    for id in interfaces {
         let interface = id.rsplit_once('/').map_or(*id, |(_, interface)| interface);
         let interface = interface.split('@').next().unwrap_or(interface);
         for function in imports.functions(id) {
-            // `[method]bucket.get`, `[static]cas.new`; a bare name is a resource, nothing to do.
-            let (kind, name) = match function.strip_prefix('[').and_then(|it| it.split_once(']')) {
-                Some((kind, name)) => (kind, name),
-                None => ("", function),
-            };
-            let is_resource = kind.is_empty() && matches!(name, "bucket" | "cas" | "error");
-            if is_resource || kind == "resource-drop" {
-                continue;
+            // `[method]bucket.get`, `[static]cas.new`.
+            let function = function.rsplit_once(']').map_or(function, |(_, name)| name);
+            if let Some(how) = how(id, function) {
+                uses.push(Use { function: format!("{interface}.{function}"), how });
             }
-            uses.push(Use { function: format!("{interface}.{name}"), how: how(name, offer) });
         }
     }
     uses.sort_by(|one, other| one.function.cmp(&other.function));
@@ -75,7 +84,7 @@ fn how(function: &str, offer: &Offer) -> How {
     }
     let ability = ability(function);
     let emulated = offer.emulated.iter().find(|emulated| emulated.ability == ability);
-    emulated.map_or(How::Native, |emulated| How::Emulated(emulated.how))
+    emulated.map_or(How::Native, |emulated| How::Emulated(emulated.how.to_owned()))
 }
 
 /// The word that offers have for what a function does.

@@ -71,7 +71,7 @@ async fn reads_of_many_are_each_answered(stage: Stage) -> Kept {
     let found = try_join_all((0..2 * MANY).map(read)).await?;
     for (number, found) in found.into_iter().enumerate() {
         let number = number % MANY;
-        let wanted = if number % 2 == 0 { some(&number.to_string()) } else { None };
+        let wanted = if number.is_multiple_of(2) { some(&number.to_string()) } else { None };
         equal(found, wanted)?;
     }
     Ok(())

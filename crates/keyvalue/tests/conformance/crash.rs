@@ -1,6 +1,5 @@
 //! A writing process is killed with no time to say good-bye, again and again.
 
-use crate::disk::Random;
 use crate::{embedded, place, trial};
 use base::Backend as _;
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::random::Random;
 use wharf_keyvalue::backend::embedded::Durability::Strict;
 use wharf_keyvalue::{Store, WriteOptions};
 

@@ -1,6 +1,5 @@
 //! Files that are damaged, foreign, newer, shared or used again.
 
-use crate::disk::Random;
 use crate::{embedded, place, trial};
 use base::{Backend as _, Kind, Result};
 use bytes::Bytes;
@@ -8,6 +7,7 @@ use libtest_mimic::Trial;
 use redb::{Database, TableDefinition};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use testkit::random::Random;
 use wharf_keyvalue::backend::embedded::Durability::{Relaxed, Strict};
 use wharf_keyvalue::backend::embedded::Embedded;
 use wharf_keyvalue::{Clock, Store, WriteOptions};

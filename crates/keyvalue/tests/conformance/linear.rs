@@ -11,14 +11,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use testkit::random::Random;
 use todc_utils::linearizability::history::{Action, History};
 use todc_utils::{Specification, WGLChecker};
 use wharf_keyvalue::{
     Changes, Expect, ListOptions, Offer, Page, Store, Version, Versioned, WatchOptions,
     WriteOptions, is_unmet,
 };
-
-use crate::disk::Random;
 
 const CLIENTS: usize = 8;
 const CALLS: usize = 30;

@@ -37,7 +37,9 @@ fn main() -> ExitCode {
         return crash::write(&arguments.next().unwrap());
     }
     let mut trials = testkit::conformance::trials("keyvalue", BACKENDS, PROMISES);
-    trials.push(trial("offers::every_backend_says_the_most_that_it_offers", offers()));
+    trials.push(testkit::conformance::offers("keyvalue", BACKENDS, BEST, |store| {
+        (store.offer().levels, &store.offer().emulated)
+    }));
     trials.extend(relaxed());
     trials.extend(groups::trials());
     trials.extend(model::trials());
@@ -56,18 +58,6 @@ fn relaxed() -> Vec<Trial> {
     testkit::conformance::trials_with("embedded-relaxed", PROMISES, |place| {
         embedded(Durability::Relaxed).open(place).boxed()
     })
-}
-
-async fn offers() {
-    let names: Vec<_> = BACKENDS.iter().map(|entry| entry.name).collect();
-    assert_eq!(BEST.iter().map(|best| best.backend).collect::<Vec<_>>(), names);
-    for best in BEST {
-        let entry = BACKENDS.iter().find(|entry| entry.name == best.backend).unwrap();
-        let url = testkit::servers::url(entry.name).unwrap_or_else(|| entry.example.to_owned());
-        let folder = tempfile::tempdir().unwrap();
-        let store = base::backend::open(BACKENDS, &url, place(folder.path())).await.unwrap();
-        best.covers(store.offer()).unwrap_or_else(|why| panic!("{}: {why}", entry.name));
-    }
 }
 
 /// What a line of the deployment file opens, `{ url = … }`.

@@ -290,10 +290,7 @@ async fn one(store: &dyn Store, model: &mut Model, call: Call) -> Result<(), Str
             model.put(key, value, ttl);
         }
         Call::SetLong(key, value) => {
-            let living = store.offer().levels.ttl >= Ttl::Seconds;
-            let ttl = living.then_some(Duration::from_secs(3600));
-            let options = WriteOptions { ttl, ..plain };
-            store.set(KEYS[key], value.clone(), &options).await.map_err(failed)?;
+            store.set(KEYS[key], value.clone(), &long(store)).await.map_err(failed)?;
             model.put(key, value, None);
         }
         Call::Create(key, value) => {
@@ -334,6 +331,12 @@ async fn one(store: &dyn Store, model: &mut Model, call: Call) -> Result<(), Str
         Call::Wait(_) | Call::Reopen => {}
     }
     Ok(())
+}
+
+/// A write that lives long, where the store keeps time.
+fn long(store: &dyn Store) -> WriteOptions {
+    let living = store.offer().levels.ttl >= Ttl::Seconds;
+    WriteOptions { ttl: living.then_some(Duration::from_secs(3600)), ..WriteOptions::default() }
 }
 
 async fn swap(

@@ -29,14 +29,14 @@ pub(super) fn trials() -> Vec<Trial> {
 async fn small() {
     let server = memcached_with(&["-I", "512k"]);
     let cache = bound(&format!("'{}'", server.url())).await.unwrap();
-    let most = cache.offer().max_value;
+    let most = cache.offer().levels.max_value;
     assert!((256 << 10..512 << 10).contains(&most), "{most}");
     let value = Bytes::from(vec![7; most]);
     cache.set("key", value.clone(), None).await.unwrap();
     assert!(cache.get("key").await.unwrap().unwrap() == value);
     let usual = memcached_with(&[]);
     let cache = bound(&format!("'{}'", usual.url())).await.unwrap();
-    assert!(cache.offer().max_value > 1_000_000, "{}", cache.offer().max_value);
+    assert!(cache.offer().levels.max_value > 1_000_000, "{}", cache.offer().levels.max_value);
 }
 
 async fn full() {

@@ -38,11 +38,8 @@ pub(in crate::backend) const BEST: Best = Best {
         ("ttl", "none where the election timeout is above 1.3 s"),
         ("fence", "single-node with fewer than three members"),
     ],
-    emulated: &[("increment", LOOP)],
+    emulated: &[Emulated { ability: "increment", how: "compare-and-swap in a loop" }],
 };
-
-/// How counters count.
-const LOOP: &str = "compare-and-swap in a loop";
 
 /// `etcd:` — entries in etcd.
 ///
@@ -173,7 +170,7 @@ impl Etcd {
                 },
                 max_key: Offer::MAX_KEY,
                 max_value: MAX_VALUE,
-                emulated: vec![Emulated { ability: "increment", how: LOOP }],
+                emulated: BEST.emulated.to_vec(),
             },
         })
     }

@@ -40,7 +40,7 @@ pub(in crate::backend) const BEST: Best = Best {
         "os-buffer unless `innodb_flush_log_at_trx_commit = 1`, and `sync_binlog = 1` where there \
          is a binary log; none with 0",
     )],
-    emulated: &[(WATCH.ability, WATCH.how), (TTL.ability, TTL.how)],
+    emulated: &[WATCH, TTL],
 };
 
 const WATCH: Emulated = Emulated {
@@ -182,7 +182,7 @@ pub(super) async fn probe(server: &Server) -> Result<Probed> {
         levels: Levels { durability, ..BEST.levels },
         max_key: Offer::MAX_KEY,
         max_value: Offer::MAX_VALUE.min(packet.saturating_sub(OVERHEAD)),
-        emulated: vec![WATCH, TTL],
+        emulated: BEST.emulated.to_vec(),
     };
     Ok(Probed { offer, portion: tables::PORTION.min(packet / 2) })
 }

@@ -40,9 +40,9 @@ pub(in crate::backend) const BEST: Best = Best {
     },
     lowered: &[("consistency", "primary with replicas")],
     emulated: &[
-        ("increment", "compare-and-swap in a loop"),
-        ("list", "from an index of the keys in the host's memory"),
-        (REPLACE, "with replicas, compare-and-swap in a loop"),
+        Emulated { ability: "increment", how: "compare-and-swap in a loop" },
+        Emulated { ability: "list", how: "from an index of the keys in the host's memory" },
+        Emulated { ability: REPLACE, how: "with replicas, compare-and-swap in a loop" },
     ],
 };
 
@@ -253,8 +253,8 @@ impl Nats {
             emulated: BEST
                 .emulated
                 .iter()
-                .filter(|(ability, _)| self.replicas > 1 || *ability != REPLACE)
-                .map(|&(ability, how)| Emulated { ability, how })
+                .filter(|emulated| self.replicas > 1 || emulated.ability != REPLACE)
+                .copied()
                 .collect(),
         })
     }

@@ -34,7 +34,7 @@ pub(in crate::backend) const BEST: Best = Best {
         "fsync without synchronous standbys, os-buffer with `fsync = off`, \
              none with `synchronous_commit = off`",
     )],
-    emulated: &[(WATCH.ability, WATCH.how), (TTL.ability, TTL.how)],
+    emulated: &[WATCH, TTL],
 };
 
 const WATCH: Emulated = Emulated {
@@ -161,7 +161,7 @@ pub(super) async fn probe(server: &Server) -> Result<Probed> {
         levels: Levels { durability, ..BEST.levels },
         max_key: Offer::MAX_KEY,
         max_value: Offer::MAX_VALUE,
-        emulated: vec![WATCH, TTL],
+        emulated: BEST.emulated.to_vec(),
     };
     Ok(Probed { offer, timeline })
 }

@@ -78,7 +78,7 @@ impl Operation {
     }
 
     fn vacant(&self, vacancy: cache::Vacancy) -> Entry {
-        Entry::Vacant(vacancy, self.cache.offer().max_value)
+        Entry::Vacant(vacancy, self.cache.offer().levels.max_value)
     }
 
     async fn get(self) -> Outcome<Option<IncomingValue>> {

@@ -231,7 +231,7 @@ async fn a_stream_fills_when_it_is_closed_and_not_when_it_is_lost() {
 async fn a_stream_that_takes_too_much_fills_nothing() {
     let cache = memory().await;
     let mut instance = Instance::of(&cache, 64 << 20);
-    let most = cache.offer().max_value;
+    let most = cache.offer().levels.max_value;
     let vacancy = instance.vacancy("k").await;
     let waiting = instance.get_or_set("k");
     let value = instance.fill(&vacancy);

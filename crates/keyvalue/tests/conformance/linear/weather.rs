@@ -1,13 +1,12 @@
 //! The same through a network that cuts, delays, halves and loses: for every server there is.
 
 use super::{HISTORIES, play};
-use crate::disk::Random;
 use crate::{opened, place, trial};
 use base::Place;
 use libtest_mimic::Trial;
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::proxy::{Proxy, Weather};
+use testkit::proxy::{self, Proxy};
 use testkit::servers::{VENDORS, Vendor};
 use tokio::task::JoinSet;
 use wharf_keyvalue::Store;
@@ -37,7 +36,7 @@ async fn storm(vendor: &'static Vendor) {
             stores.push(opened(&settings, place.clone()).await.unwrap());
         }
         let mut wind = JoinSet::new();
-        wind.spawn(blow(Arc::clone(&proxy), seed));
+        wind.spawn(proxy::storm(Arc::clone(&proxy), seed));
         let played = play(&stores, seed, PAUSE).await;
         wind.shutdown().await;
         (open, answered) = (open + played.open, answered + played.answered);
@@ -45,29 +44,4 @@ async fn storm(vendor: &'static Vendor) {
     }
     assert!(open > 0, "the network was not bad enough");
     assert!(answered > open, "{answered} calls were answered, and {open} are open");
-}
-
-/// One fault after the other, for ever.
-async fn blow(proxy: Arc<Proxy>, seed: u64) {
-    let mut random = Random(seed);
-    loop {
-        let length = Duration::from_millis(10 + random.below(40));
-        let fault = random.below(7);
-        proxy.change(|weather| match fault {
-            0 => weather.delay = length / 4,
-            1 => weather.answers_lost = true,
-            2 => weather.stalled = true,
-            3 => weather.fragment_pause = length / 8,
-            4 => weather.requests_torn = true,
-            5 => weather.answers_torn = true,
-            _ => {}
-        });
-        tokio::time::sleep(length).await;
-        proxy.change(Weather::clear);
-        // What lost an answer never answers again.
-        if !matches!(fault, 2 | 3) {
-            proxy.cut();
-        }
-        tokio::time::sleep(Duration::from_millis(20 + random.below(60))).await;
-    }
 }
