@@ -22,6 +22,8 @@ pub(crate) fn campaigns(options: &Options) -> Result<()> {
     step("a writing host is killed", || {
         // Of the whole workspace, because a package alone is built with other features, all anew.
         let test = ["test", "--workspace", "--test", "conformance", "--", "crash"];
+        run(cargo(&test).env("WHARF_CRASH_ROUNDS", options.crashes.to_string()))?;
+        let test = ["test", "--workspace", "--test", "integration", "--", "keyvalue::killed"];
         run(cargo(&test).env("WHARF_CRASH_ROUNDS", options.crashes.to_string()))
     })?;
     bench::build()?;

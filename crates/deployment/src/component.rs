@@ -199,11 +199,12 @@ fn egress(section: &Section<'_>) -> Vec<base::egress::Rule> {
 
 fn read_limits(limits: &Section<'_>) -> Limits {
     const MANY: u64 = 10_000_000;
+    // Tables and instances: what a slot of the engine's pool has room for, at the most.
     Limits {
         memory: limits.size("memory", 64 * KIB..=4 * GIB),
-        tables: limits.number("tables", 1..=10_000),
-        table_elements: limits.number("table-elements", 1..=MANY),
-        instances: limits.number("instances", 1..=10_000),
+        tables: limits.number("tables", 1..=64),
+        table_elements: limits.number("table-elements", 1..=100_000),
+        instances: limits.number("instances", 1..=64),
         stack: limits.size("stack", 64 * KIB..=64 * MIB),
         handles: limits.number("handles", 1..=MANY),
         hostcall_buffer: limits.size("hostcall-buffer", 64 * KIB..=4 * GIB),

@@ -116,9 +116,9 @@ pub(crate) const LIMITS: Keys = Keys {
     about: "What one component may use. Every limit has a default that `wharf check` shows.",
     keys: &[
         Key("memory", "\"128MiB\"", "Linear memory of one instance, all its memories together."),
-        Key("tables", "64", "Tables of one instance."),
-        Key("table-elements", "100000", "Elements of one table."),
-        Key("instances", "64", "Core instances that one instance of the component is made of."),
+        Key("tables", "64", "Tables of one instance, 64 at the most."),
+        Key("table-elements", "100000", "Elements of one table, 100000 at the most."),
+        Key("instances", "64", "Core instances in one instance of the component, 64 at the most."),
         Key("stack", "\"512KiB\"", "Stack of a guest's call."),
         Key("handles", "10000", "Handles that one instance holds."),
         Key("hostcall-buffer", "\"32MiB\"", "Bytes that one host call may take from a guest."),

@@ -66,8 +66,21 @@ impl fmt::Display for Ended {
 impl std::error::Error for Ended {}
 
 /// What a trap was, in words: its chain with the guest's own named backtrace, and nothing of the
-/// host's frames.
+/// host's frames. A limit that Wasmtime counts is named as the deployment file names it.
 pub fn describe(trap: &wasmtime::Error) -> String {
     let chain: Vec<String> = trap.chain().map(ToString::to_string).collect();
-    chain.join(": ")
+    let chain = chain.join(": ");
+    match COUNTED.iter().find(|(words, _)| chain.contains(words)) {
+        Some((_, limit)) => format!("the limit `{limit}` was reached: {chain}"),
+        None => chain,
+    }
 }
+
+/// What Wasmtime says where a limit is reached that it counts itself, and the limit's name. Its
+/// errors have no types to tell them by.
+const COUNTED: [(&str, &str); 4] = [
+    ("fuel allocated for hostcalls has been exhausted", "hostcall-buffer"),
+    ("resource limit exceeded: instance count", "instances"),
+    ("resource limit exceeded: memory count", "instances"),
+    ("resource limit exceeded: table count", "tables"),
+];

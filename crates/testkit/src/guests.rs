@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 macro_rules! foreach_guest {
     ($each:ident) => {
         $each!(cache_p2);
+        $each!(command_c);
         $each!(command_p1);
         $each!(command_p2);
         $each!(command_p3);
@@ -46,6 +47,7 @@ macro_rules! foreach_guest {
         $each!(http_stream_p2);
         $each!(http_stream_p3);
         $each!(imports_everything);
+        $each!(imports_everything_p3);
         $each!(imports_unknown);
         $each!(kv_bench);
         $each!(kv_draft);
@@ -59,6 +61,7 @@ macro_rules! foreach_guest {
         $each!(kv_watch_wasmcloud);
         $each!(logging);
         $each!(sockets);
+        $each!(sockets_p3);
         $each!(timer_p2);
         $each!(timer_p3);
     };

@@ -191,6 +191,17 @@ impl Drop for Program {
     }
 }
 
+/// How often a test kills a writing program: `WHARF_CRASH_ROUNDS` says, in a campaign.
+///
+/// # Panics
+/// If that is no number.
+#[must_use]
+pub fn crashes(short: u64) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a parameter of tests, of no deployment")]
+    let rounds = std::env::var("WHARF_CRASH_ROUNDS");
+    rounds.map_or(short, |rounds| rounds.parse().expect("WHARF_CRASH_ROUNDS is a number"))
+}
+
 /// Runs a program to its end, with `input` on its standard input.
 ///
 /// # Panics

@@ -7,7 +7,7 @@ promises!([a_file_alone_is_served, both_versions_of_http_are_spoken] of
     hello_p2, hello_p3, hello_c);
 promises!([a_file_alone_is_served, both_versions_of_http_are_spoken, a_body_comes_back] of
     hello_python, hello_js);
-promises!([a_file_alone_is_served] of imports_everything);
+promises!([a_file_alone_is_served] of imports_everything, imports_everything_p3);
 promises!([the_smallest_example_does_what_its_readme_says] of hello);
 
 /// What each guest says to whoever asks for `/x`.
@@ -25,7 +25,7 @@ fn a_file_alone_is_served(guest: &str) {
     let first = wharf.program.errors().into_iter().find(|line| !line.starts_with("Compiling"));
     assert_eq!(first.unwrap(), format!("Serving HTTP on http://{}/", wharf.address));
     match guest {
-        "imports-everything" => everything_answers(&wharf.text("/")),
+        "imports-everything" | "imports-everything-p3" => everything_answers(&wharf.text("/")),
         _ => assert_eq!(wharf.text("/x"), hello(guest)),
     }
 }

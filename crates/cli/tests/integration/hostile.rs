@@ -10,6 +10,7 @@ use testkit::program::Signal;
 promises!([
     what_never_ends_is_ended,
     what_takes_too_much_gets_no_more,
+    more_than_one_call_may_hand_over_is_not_copied,
     a_trap_or_an_exit_fails_one_request,
     floods_of_output_are_cut,
     a_body_that_is_too_long_is_cut_off,
@@ -68,6 +69,23 @@ fn what_takes_too_much_gets_no_more(guest: &str) {
     assert_eq!(harm(&wharf, "/handles?n=5000"), 200);
     let grown = wharf.program.memory();
     assert!(grown < 512 << 20, "it holds {grown} bytes");
+}
+
+fn more_than_one_call_may_hand_over_is_not_copied(guest: &str) {
+    let wharf = deploy(&format!(
+        r#"
+            name = "harm"
+            [component.web]
+            source = "{guest}.wasm"
+            limits = {{ hostcall-buffer = "64KiB" }}
+            [[http.route]]
+            component = "web"
+        "#
+    ));
+    assert_eq!(harm(&wharf, "/headers?n=2&size=40000"), 200);
+    let line = logged(&wharf, "/headers?n=1&size=80000");
+    assert!(line.contains("the limit `hostcall-buffer` was reached"), "{line}");
+    assert_eq!(wharf.text("/good"), "fine");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use crate::support::{Folder, Served, deploy, eventually, promises, serve};
 use http_body_util::{BodyExt as _, Full};
 use testkit::program::Signal;
 
+mod killed;
+
 promises!([
     values_are_written_read_and_deleted,
     counters_lose_no_count,

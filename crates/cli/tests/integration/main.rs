@@ -49,13 +49,14 @@ mod guests {
     use super::config::config_reader;
     use super::echo::{http_echo_p2, http_echo_p3};
     use super::guestbook::guestbook;
-    use super::hello::{
-        hello, hello_c, hello_js, hello_p2, hello_p3, hello_python, imports_everything,
-    };
+    use super::hello::{hello, hello_c, hello_js, hello_p2, hello_p3, hello_python};
+    use super::hello::{imports_everything, imports_everything_p3};
     use super::hostile::{hostile_p2, hostile_p3};
     use super::keyvalue::{kv_bench, kv_draft, kv_draft2, kv_old, kv_operations, kv_wasmcloud};
     use super::logging::logging;
-    use super::outbound::{http_proxy_p2, http_proxy_p3, sockets};
+    use super::outbound::raw_sockets::{sockets, sockets_p3};
+    use super::outbound::{http_proxy_p2, http_proxy_p3};
+    use super::run::c::command_c;
     use super::run::{command_p1, command_p2, command_p3, exports};
     use super::stream::{http_stream_p2, http_stream_p3};
     use super::timers::{timer_p2, timer_p3};

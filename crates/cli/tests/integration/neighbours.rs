@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Everything that hostile guests do, about 100 at once.
+/// Everything that hostile guests do, 100 of them at once.
 const HARM: &[&str] = &[
     "/loop",
     "/yield-loop",
@@ -32,43 +32,49 @@ const HARM: &[&str] = &[
 /// that ran at once, of at most 144 KiB each, and what the allocator cannot give back.
 const KEPT: u64 = 32 << 20;
 
+const HOSTILE: usize = 100;
+
+/// One good component, and a hundred hostile ones at hosts of their own, of either version of WASI.
+fn deployment() -> String {
+    let hostile = (0..HOSTILE).map(|number| {
+        let version = if number % 2 == 0 { "p2" } else { "p3" };
+        format!(
+            r#"
+            [component.bad{number}]
+            source = "hostile-{version}.wasm"
+            limits = {{ request-timeout = "3s", memory = "16MiB", response-body = "64MiB" }}
+            [[http.route]]
+            host = "bad{number}"
+            component = "bad{number}"
+            "#
+        )
+    });
+    let good = r#"
+        name = "neighbours"
+        [component.good]
+        source = "hello-p2.wasm"
+        [[http.route]]
+        component = "good"
+    "#;
+    std::iter::once(good.to_owned()).chain(hostile).collect()
+}
+
 #[test]
-fn every_good_request_is_answered_beside_a_hundred_hostile_ones() {
-    let wharf = deploy(
-        r#"
-            name = "neighbours"
-            [component.good]
-            source = "hello-p2.wasm"
-            [component.bad2]
-            source = "hostile-p2.wasm"
-            limits = { request-timeout = "3s", memory = "16MiB", response-body = "64MiB" }
-            [component.bad3]
-            source = "hostile-p3.wasm"
-            limits = { request-timeout = "3s", memory = "16MiB", response-body = "64MiB" }
-            [[http.route]]
-            component = "good"
-            [[http.route]]
-            host = "p2"
-            component = "bad2"
-            [[http.route]]
-            host = "p3"
-            component = "bad3"
-        "#,
-    );
+fn every_good_request_is_answered_beside_a_hundred_hostile_guests() {
+    let wharf = deploy(&deployment());
     let stop = Arc::new(AtomicBool::new(false));
     let answered = Arc::new(AtomicU64::new(0));
     let address = wharf.address;
     let alone = ask_good(address, seconds() / 8);
     let before = (wharf.program.memory(), wharf.program.own_memory());
-    for number in 0..100 {
+    for number in 0..HOSTILE {
         let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-        let host = if number % 2 == 0 { "p2" } else { "p3" };
         drop(beside(async move {
             for harm in HARM.iter().cycle().skip(number) {
                 if stop.load(Relaxed) {
                     return;
                 }
-                let request = with(get(harm), "host", host);
+                let request = with(get(harm), "host", &format!("bad{number}"));
                 // A body without an end is taken for a while only.
                 let asked = tokio::time::timeout(Duration::from_secs(5), ask(address, request));
                 drop(asked.await);

@@ -8,7 +8,8 @@ use hyper::body::Frame;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 
-pub(crate) mod sockets;
+pub(crate) mod raw_sockets;
+mod secure;
 
 promises!([
     an_allowed_server_is_asked,

@@ -2,6 +2,7 @@
 
 use crate::support::{Folder, promises, run};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 use testkit::program::Ended;
 
@@ -14,12 +15,23 @@ promises!([
     a_trap_ends_with_1_and_names,
     a_guest_that_takes_too_long_is_ended,
     no_store_is_made_for_who_asks_for_none,
+    folders_are_seen_where_granted,
+    what_was_granted_for_reading_is_not_written,
 ] of command_p1, command_p2, command_p3);
 
-/// Of those, WASI 0.3 has no guest that opens files.
-mod files {
-    use super::folders_are_seen_where_granted;
-    super::promises!([folders_are_seen_where_granted] of command_p1, command_p2);
+/// Preview 1 as another language has it.
+pub(crate) mod c {
+    use super::{
+        arguments_arrive_as_they_are, exit_codes_are_the_guests, standard_error_is_passed_on,
+        standard_input_becomes_standard_output, the_environment_is_what_was_granted,
+    };
+    super::promises!([
+        arguments_arrive_as_they_are,
+        the_environment_is_what_was_granted,
+        standard_input_becomes_standard_output,
+        standard_error_is_passed_on,
+        exit_codes_are_the_guests,
+    ] of command_c);
 }
 
 /// Runs a guest with flags and arguments.
@@ -116,14 +128,40 @@ fn folders_are_seen_where_granted(guest: &str) {
     assert_eq!(ok(&on("data::/in", &["read", "/in/one"])), "first");
     ok(&on("data::/in", &["write", "/in/two", "second"]));
     assert_eq!(fs::read_to_string(folder.path().join("data/two")).unwrap(), "second");
-    for path in ["/in/../secret", "secret", "/etc/passwd"] {
-        assert_eq!(on("data::/in", &["read", path]).code, Some(1), "{path}");
+    symlink("../secret", folder.path().join("data/link")).unwrap();
+    symlink("/etc/passwd", folder.path().join("data/far")).unwrap();
+    for path in ["/in/../secret", "secret", "/etc/passwd", "/in/link", "/in/far", "/in//etc/passwd"]
+    {
+        let ended = on("data::/in", &["read", path]);
+        assert_eq!((ended.code, ended.output.as_str()), (Some(1), ""), "{path}");
     }
+    assert_eq!(on("data::/in", &["write", "/in/../new", "x"]).code, Some(1));
+    assert!(!folder.path().join("new").exists());
     let ended = folder.run(&["run", &file, "read", "data/one"]);
     assert_eq!(ended.code, Some(1), "without a grant there are no files");
     let ended = on("nowhere", &["list", "."]);
     assert_eq!(ended.code, Some(64));
     assert!(ended.errors.contains("there is no directory `nowhere`"), "{}", ended.errors);
+}
+
+fn what_was_granted_for_reading_is_not_written(guest: &str) {
+    let folder = Folder::with(&format!(
+        r#"
+            name = "reader"
+            [component.command]
+            source = "{guest}.wasm"
+            files = [{{ host = "data", guest = "/in" }}]
+        "#
+    ));
+    folder.write("data/one", "first");
+    let on = |args: &[&str]| folder.run(&[&["run", "wharf.toml"], args].concat());
+    assert_eq!(ok(&on(&["list", "/in"])), "one\n");
+    assert_eq!(ok(&on(&["read", "/in/one"])), "first");
+    for path in ["/in/one", "/in/two"] {
+        assert_eq!(on(&["write", path, "second"]).code, Some(1), "{path}");
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("data/one")).unwrap(), "first");
+    assert!(!folder.path().join("data/two").exists());
 }
 
 #[test]

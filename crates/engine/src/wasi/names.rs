@@ -4,7 +4,7 @@
 //! for the instance, and a connection is allowed to those, under the rule of the name.
 
 use super::Wasi;
-use crate::Request;
+use crate::{Ctx, Request};
 use base::egress::Egress;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,9 @@ use wasmtime_wasi::p2::SocketError;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup as p2;
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, Network};
 use wasmtime_wasi::p3::bindings::sockets::{ip_name_lookup as p3, types as p3_types};
-use wasmtime_wasi::sockets::{WasiSocketsCtx, WasiSocketsCtxView};
+use wasmtime_wasi::sockets::{
+    WasiSockets, WasiSocketsCtx, WasiSocketsCtxView, WasiSocketsView as _,
+};
 use wasmtime_wasi_io::poll::DynPollable;
 use wasmtime_wasi_io::streams::Error as IoError;
 
@@ -155,9 +157,10 @@ fn std_address(address: IpAddress) -> IpAddr {
 
 impl p3::Host for Lookup<'_> {}
 
-impl<T> p3::HostWithStore<T> for HasLookup {
+// For this `T` alone, because that of sockets is asked, which is found through it.
+impl p3::HostWithStore<Ctx> for HasLookup {
     async fn resolve_addresses(
-        store: &Accessor<T, Self>,
+        store: &Accessor<Ctx, Self>,
         name: String,
     ) -> wasmtime::Result<Result<Vec<p3_types::IpAddress>, p3::ErrorCode>> {
         let (names, egress) = store.with(|mut view| {
@@ -167,15 +170,12 @@ impl<T> p3::HostWithStore<T> for HasLookup {
         if !egress.allows_name(None, &name, None) {
             return Ok(Err(p3::ErrorCode::AccessDenied));
         }
-        let found: Vec<IpAddr> = match name.parse() {
-            Ok(address) => vec![address],
-            Err(_) => match tokio::net::lookup_host((name.as_str(), 0)).await {
-                Ok(found) => found.map(|address| address.ip().to_canonical()).collect(),
-                Err(_) => return Ok(Err(p3::ErrorCode::NameUnresolvable)),
-            },
-        };
-        let key: Arc<str> = name.into();
-        found.iter().for_each(|address| names.remember(&key, *address));
-        Ok(Ok(found.into_iter().map(Into::into).collect()))
+        let key: Arc<str> = name.as_str().into();
+        let sockets = store.with_getter::<WasiSockets>(Ctx::sockets);
+        let found = WasiSockets::resolve_addresses(&sockets, name).await?;
+        if let Ok(found) = &found {
+            found.iter().for_each(|address| names.remember(&key, (*address).into()));
+        }
+        Ok(found)
     }
 }

@@ -1,6 +1,6 @@
 //! Compiled code on disk: used again, never trusted blindly.
 
-use crate::{ENGINES, load, source};
+use crate::{ENGINES, component, load, source};
 use base::Kind;
 use engine::{Cache, Limits};
 use std::fs;
@@ -49,7 +49,7 @@ fn other_settings_and_other_content_have_other_files() {
     load("one", BODY, Limits::default(), Some(&cache));
     load("two", "(local.get 0)", Limits::default(), Some(&cache));
     let winch = ENGINES.pick(engine::Kind::Winch, Limits::default().stack).unwrap();
-    cache.fill(&winch, &source(BODY)).unwrap();
+    cache.fill(&winch, &source(&component(BODY))).unwrap();
     assert_eq!(files(dir.path()).len(), 3);
 }
 

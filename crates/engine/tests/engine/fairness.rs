@@ -2,7 +2,9 @@
 
 use crate::{load, run};
 use engine::background::Fair;
-use engine::{Deadline, Ended, Limits};
+use engine::{Deadline, Ended, Guest, Limits};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const LOOP: &str = "(loop (br 0)) (unreachable)";
@@ -36,6 +38,39 @@ async fn a_good_call_is_answered_beside_many_loops_on_one_thread() {
 }
 
 #[tokio::test]
+async fn of_two_that_burn_each_gets_on() {
+    let count =
+        "(loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (i32.const 5)";
+    let [crowd, alone] = ["crowd", "alone"].map(|name| load(name, count, Limits::default(), None));
+    let burn = async |guest: &Arc<Guest>| {
+        let store = guest.store(Deadline::after(Duration::from_secs(600)));
+        let call = Fair::new(guest.clone(), run(guest.clone(), store, 20_000_000)).await;
+        assert_eq!(call.unwrap().unwrap(), 5);
+    };
+    // Thirty calls at a time beside one: turns are taken between components, not between calls.
+    let done = Arc::new(AtomicUsize::new(0));
+    let crowding: Vec<_> = (0..30)
+        .map(|_| {
+            let (crowd, done) = (crowd.clone(), done.clone());
+            tokio::spawn(async move {
+                loop {
+                    burn(&crowd).await;
+                    done.fetch_add(1, Relaxed);
+                }
+            })
+        })
+        .collect();
+    for _ in 0..40 {
+        burn(&alone).await;
+    }
+    let done = done.load(Relaxed);
+    crowding.iter().for_each(|call| call.abort());
+    // With more threads than components, those that are left over are the crowd's.
+    let most = 30 + 40 * 4 * std::thread::available_parallelism().unwrap().get();
+    assert!((5..most).contains(&done), "{done} calls of the crowd beside 40 of the other");
+}
+
+#[tokio::test]
 async fn a_call_that_nobody_waits_for_ends() {
     let guest = load("abandoned", LOOP, Limits::default(), None);
     let store = guest.store(Deadline::after(Duration::from_secs(600)));
@@ -44,7 +79,7 @@ async fn a_call_that_nobody_waits_for_ends() {
     assert!(tokio::time::timeout(Duration::from_millis(300), call).await.is_err());
     let begun = Instant::now();
     // The store holds the guest; when the last call is gone, only this test does.
-    while std::sync::Arc::strong_count(&guest) > 1 {
+    while Arc::strong_count(&guest) > 1 {
         assert!(begun.elapsed() < Duration::from_secs(10), "the call goes on");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

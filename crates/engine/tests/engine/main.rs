@@ -27,8 +27,8 @@ static ENGINES: LazyLock<Engines> =
     LazyLock::new(|| Engines::new(Settings { instances: 100, ..Settings::default() }));
 
 /// A component whose function `run` has this body and takes and gives an `u32`.
-fn source(body: &str) -> Source {
-    let text = format!(
+fn component(body: &str) -> String {
+    format!(
         r#"(component
             (core module $main
                 (memory 1)
@@ -37,14 +37,27 @@ fn source(body: &str) -> Source {
             (core instance $main (instantiate $main))
             (func (export "run") (param "with" u32) (result u32)
                 (canon lift (core func $main "run"))))"#
-    );
-    Source::new(Path::new("test.wasm"), wat::parse_str(text).unwrap()).unwrap()
+    )
+}
+
+fn source(component: &str) -> Source {
+    Source::new(Path::new("test.wasm"), wat::parse_str(component).unwrap()).unwrap()
 }
 
 fn load(name: &str, body: &str, limits: Limits, cache: Option<&Cache>) -> Arc<Guest> {
+    load_component(name, &component(body), limits, cache)
+}
+
+/// Loads a component of this text.
+fn load_component(
+    name: &str,
+    component: &str,
+    limits: Limits,
+    cache: Option<&Cache>,
+) -> Arc<Guest> {
     let setup = Setup {
         name: name.into(),
-        source: source(body),
+        source: source(component),
         limits,
         grants: Grants::default(),
         wasi: WasiSetup::default(),

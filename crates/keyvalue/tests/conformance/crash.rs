@@ -23,13 +23,6 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![trial("crash::acknowledged_strict_writes_survive_kill_9", kill_and_look())]
 }
 
-/// How often the writer is killed. `cargo xtask soak` asks for more.
-fn rounds() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "a parameter of this test, of no deployment")]
-    let rounds = std::env::var("WHARF_CRASH_ROUNDS");
-    rounds.map_or(5, |rounds| rounds.parse().expect("WHARF_CRASH_ROUNDS is a number"))
-}
-
 async fn open(folder: &Path) -> base::Result<Arc<dyn Store>> {
     embedded(Strict).open(place(folder)).await
 }
@@ -61,7 +54,7 @@ async fn kill_and_look() {
     let folder = tempfile::tempdir().unwrap();
     let mut random = Random(7);
     let mut acknowledged = BTreeMap::new();
-    for round in 0..rounds() {
+    for round in 0..testkit::program::crashes(5) {
         let before = acknowledged.clone();
         let patience = Duration::from_millis(60 + random.below(250));
         let path = folder.path().to_owned();

@@ -7,6 +7,7 @@
 //! | `/dial?name=&port=&send=TEXT` | both: connects to the first IPv4 address of the name |
 //! | `/listen?at=IPV4:PORT` | listens and answers `listening` |
 //! | `/udp?to=IPV4:PORT&send=TEXT` | sends one datagram, answers `sent` |
+//! | `/udp-ask?to=IPV4:PORT&send=TEXT` | sends one, answers the first that comes to the socket |
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use kit_p2::{Target, kebab};
@@ -20,7 +21,7 @@ use wasip2::sockets::network::{
 };
 use wasip2::sockets::tcp::{ShutdownType, TcpSocket};
 use wasip2::sockets::tcp_create_socket::create_tcp_socket;
-use wasip2::sockets::udp::OutgoingDatagram;
+use wasip2::sockets::udp::{OutgoingDatagram, OutgoingDatagramStream, UdpSocket};
 use wasip2::sockets::udp_create_socket::create_udp_socket;
 
 struct Sockets;
@@ -38,6 +39,7 @@ impl Guest for Sockets {
             "/dial" => dial(&target, &send),
             "/listen" => address(&target, "at").and_then(listen),
             "/udp" => address(&target, "to").and_then(|to| datagram(to, &send)),
+            "/udp-ask" => address(&target, "to").and_then(|to| ask(to, &send)),
             _ => return kit_p2::answer(out, 404, b"no such path"),
         };
         kit_p2::answer_outcome(out, outcome.map(Some));
@@ -129,7 +131,8 @@ fn listen(at: SocketAddrV4) -> Result<Vec<u8>> {
     Ok(b"listening".to_vec())
 }
 
-fn datagram(to: SocketAddrV4, send: &str) -> Result<Vec<u8>> {
+/// A socket for datagrams that is bound to any port.
+fn udp_socket() -> Result<UdpSocket> {
     let socket = create_udp_socket(IpAddressFamily::Ipv4).map_err(code)?;
     let any = ip(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
     socket.start_bind(&instance_network(), any).map_err(code)?;
@@ -139,13 +142,34 @@ fn datagram(to: SocketAddrV4, send: &str) -> Result<Vec<u8>> {
             error => return Err(code(error)),
         }
     }
-    let (_, outgoing) = socket.stream(Some(ip(to))).map_err(code)?;
+    Ok(socket)
+}
+
+fn post(outgoing: &OutgoingDatagramStream, send: &str, to: Option<SocketAddrV4>) -> Result<()> {
     while outgoing.check_send().map_err(code)? == 0 {
         outgoing.subscribe().block();
     }
-    let datagram = OutgoingDatagram { data: send.as_bytes().to_vec(), remote_address: None };
-    outgoing.send(&[datagram]).map_err(code)?;
+    let datagram = OutgoingDatagram { data: send.into(), remote_address: to.map(ip) };
+    outgoing.send(&[datagram]).map(drop).map_err(code)
+}
+
+fn datagram(to: SocketAddrV4, send: &str) -> Result<Vec<u8>> {
+    let socket = udp_socket()?;
+    let (_, outgoing) = socket.stream(Some(ip(to))).map_err(code)?;
+    post(&outgoing, send, None)?;
     Ok(b"sent".to_vec())
+}
+
+fn ask(to: SocketAddrV4, send: &str) -> Result<Vec<u8>> {
+    let socket = udp_socket()?;
+    let (incoming, outgoing) = socket.stream(None).map_err(code)?;
+    post(&outgoing, send, Some(to))?;
+    loop {
+        match incoming.receive(1).map_err(code)?.pop() {
+            Some(datagram) => return Ok(datagram.data),
+            None => incoming.subscribe().block(),
+        }
+    }
 }
 
 wasip2::http::proxy::export!(Sockets);
