@@ -20,6 +20,12 @@ impl Problems {
         self.0.is_empty()
     }
 
+    /// Each, and where it stands.
+    #[cfg(test)]
+    pub(crate) fn found(&self) -> &[(Option<At>, Error)] {
+        &self.0
+    }
+
     /// All of it, under the lines of the plan. The code is that of a mistake if there is one, else
     /// the worst.
     pub(crate) fn failure(self, plan: &Plan<ToOpen>) -> Failure {

@@ -1,7 +1,8 @@
 //! A component that calls what the store behind its binding does not have.
 
 use super::unmet;
-use crate::app::{App, Purpose};
+use crate::app::problems::Problems;
+use crate::app::{App, Host, Purpose};
 use crate::args::{Args, Verb};
 use crate::capabilities::Opened;
 use crate::program::Program;
@@ -71,14 +72,21 @@ async fn app() -> App {
         plan(&args.deployment, &[], &args.granted).unwrap_or_else(|_| panic!("a right file"));
     let program = Program::new(&args.common).unwrap_or_else(|_| panic!("an engine"));
     let filter = Filter::parse("info").unwrap();
-    let opened = App::open(plan, &program, &filter, Purpose::Serve, None).await;
-    opened.unwrap_or_else(|_| panic!("memory has all of it"))
+    let purpose = Purpose::Serve;
+    let host = Host { program: &program, filter: &filter, purpose, earlier: None };
+    let (app, _) = App::open(plan, host).await.unwrap_or_else(|_| panic!("memory has all of it"));
+    app
 }
 
 #[tokio::test]
 async fn what_a_component_calls_and_its_store_lacks_is_told_with_what_would_do() {
     let mut app = app().await;
-    assert!(unmet(&app.plan, &app.bindings, &app.guests).is_empty());
+    let problems_of = |app: &App| {
+        let mut problems = Problems::default();
+        unmet(app, &mut problems);
+        problems
+    };
+    assert!(problems_of(&app).is_empty());
     let toy = Toy(Offer {
         backend: "toy 1.0".into(),
         levels: Levels::LOWEST,
@@ -87,8 +95,8 @@ async fn what_a_component_calls_and_its_store_lacks_is_told_with_what_would_do()
         emulated: Vec::new(),
     });
     app.bindings[0].opened = Opened::KeyValue(Arc::new(toy));
-    let unmet = unmet(&app.plan, &app.bindings, &app.guests);
-    let [(at, error)] = &unmet[..] else { panic!("one function lists: {unmet:?}") };
+    let unmet = problems_of(&app);
+    let [(at, error)] = unmet.found() else { panic!("one function lists: {:?}", unmet.found()) };
     assert!(at.is_some(), "it has its line");
     assert_eq!(error.kind(), Kind::Unsupported);
     assert_eq!(
