@@ -39,7 +39,8 @@ impl Source {
     }
 
     /// The text as it may be shown: stars, as many as there were bytes, stand in the place of
-    /// passwords and of what [`base::redact`] leaves out of a URL. So every place stays where it is.
+    /// passwords and of what [`base::redact`] leaves out of a URL, so every place stays where it
+    /// is.
     pub(crate) fn shown(&self) -> String {
         let urls = self.without_urls();
         let mut shown = String::with_capacity(urls.len());
