@@ -112,7 +112,12 @@ async fn attempt<C: ?Sized + Send + Sync + 'static>(
             Ok(Err(_panic)) => Some("trying it panicked".to_owned()),
             Err(_elapsed) => Some(format!("it took longer than {PATIENCE:?}")),
         };
-        report.add(Tried { name: promise.name, took: begun.elapsed(), broken });
+        let took = begun.elapsed();
+        if broken.is_some() {
+            // What it gave up may still be on its way.
+            tokio::time::sleep(SETTLE).await;
+        }
+        report.add(Tried { name: promise.name, took, broken });
         bindings.remove_all().await?;
     }
     Ok(report)

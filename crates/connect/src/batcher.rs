@@ -3,7 +3,8 @@
 //! As long as few calls are on their way each is made alone and at once. Behind so many that the
 //! server has enough to do, calls wait for one of these to end, and then are made together: one
 //! question and one answer, and one write to the disk, for all of them. So batches are as large as
-//! the load asks for, and nobody waits for the sake of a batch alone.
+//! the load asks for, and nobody waits for the sake of a batch alone, nor for longer than a moment
+//! for those who have a lane and do not go on.
 
 use base::{Error, Kind, Result, within};
 use std::collections::VecDeque;
@@ -11,6 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+
+/// The most calls that wait.
+const QUEUE: usize = 4096;
 
 /// Calls of one kind to one server.
 pub trait Batch: Send + Sync + 'static {
@@ -48,6 +52,9 @@ pub struct Limits {
     pub calls: usize,
     /// The most bytes in a batch of more than one call.
     pub bytes: usize,
+    /// Who waited for so long waits no more for those who have a lane: they may leave their answers
+    /// where they are for as long as they like.
+    pub patience: Duration,
     /// How long a call may take with all its waiting.
     pub timeout: Duration,
 }
@@ -101,11 +108,20 @@ impl<B: Batch> Batcher<B> {
     where
         F: Future<Output = Result<B::Answer>>,
     {
-        let Some(answer) = self.0.enter(call) else {
+        let Some(mut answer) = self.0.enter(call)? else {
             let _lane = Alone(&self.0);
             return alone().await;
         };
-        match within(self.0.limits.timeout, answer).await {
+        let Limits { patience, timeout, .. } = self.0.limits;
+        let answered = match within(patience.min(timeout), &mut answer).await {
+            Ok(answered) => Ok(answered),
+            Err(elapsed) if patience >= timeout => Err(elapsed),
+            Err(_) => {
+                self.0.hasten();
+                within(timeout, answer).await
+            }
+        };
+        match answered {
             Ok(Ok(answer)) => answer,
             Ok(Err(_given_up)) => {
                 Err(Error::unavailable(format!("{}: the call was given up", self.0.server)))
@@ -113,7 +129,7 @@ impl<B: Batch> Batcher<B> {
             Err(_elapsed) => Err(Error::timeout(format!(
                 "{} did not answer within {}, with all that came before",
                 self.0.server,
-                base::units::show_duration(self.0.limits.timeout)
+                base::units::show_duration(timeout)
             ))),
         }
     }
@@ -125,18 +141,38 @@ impl<B: Batch> Shared<B> {
     }
 
     /// Takes a lane, or where there is none a place among those who wait.
+    ///
+    /// # Errors
+    /// `Exhausted` where too many do.
     fn enter(
         &self,
         call: impl FnOnce() -> B::Call,
-    ) -> Option<oneshot::Receiver<Result<B::Answer>>> {
+    ) -> Result<Option<oneshot::Receiver<Result<B::Answer>>>> {
         let mut state = self.lock();
         if state.busy < self.limits.lanes {
             state.busy += 1;
-            return None;
+            return Ok(None);
+        }
+        if state.waiting.len() >= QUEUE {
+            state.waiting.retain(|waiting| !waiting.answer.is_closed());
+            if state.waiting.len() >= QUEUE {
+                return Err(Error::exhausted(format!("too many calls to {} wait", self.server)));
+            }
         }
         let (answer, receiver) = oneshot::channel();
         state.waiting.push_back(Waiting { call: call(), answer });
-        Some(receiver)
+        Ok(Some(receiver))
+    }
+
+    /// Opens one lane more for those who wait, if there are any.
+    fn hasten(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.waiting.is_empty() {
+            return;
+        }
+        state.busy += 1;
+        drop(state);
+        Lane { shared: Arc::clone(self), is_taken: true }.start();
     }
 
     /// Gives up a lane that nobody will go on with.
@@ -160,15 +196,18 @@ impl<B: Batch> Drop for Alone<'_, B> {
             return;
         }
         drop(state);
-        let lane = Lane { shared: Arc::clone(self.0), is_taken: true };
-        // Without a runtime, or with one that ends, the lane is given up.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(lane.run());
-        }
+        Lane { shared: Arc::clone(self.0), is_taken: true }.start();
     }
 }
 
 impl<B: Batch> Lane<B> {
+    fn start(self) {
+        // Without a runtime, or with one that ends, the lane is given up.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(self.run());
+        }
+    }
+
     async fn run(mut self) {
         loop {
             // Those who were just answered ask again, if they are let.
@@ -219,7 +258,10 @@ impl<B: Batch> Lane<B> {
             }
             Err(_refused) => {
                 let alone = calls.iter().zip(answers).map(async |(call, answer)| {
-                    drop(answer.send(batch.one(call).await));
+                    // Nobody is told who went away meanwhile, and so nothing is done for him.
+                    if !answer.is_closed() {
+                        drop(answer.send(batch.one(call).await));
+                    }
                 });
                 futures::future::join_all(alone).await;
             }
@@ -312,8 +354,13 @@ mod tests {
         }
     }
 
-    const LIMITS: Limits =
-        Limits { lanes: 1, calls: 4, bytes: 1000, timeout: Duration::from_secs(5) };
+    const LIMITS: Limits = Limits {
+        lanes: 1,
+        calls: 4,
+        bytes: 1000,
+        patience: Duration::from_secs(60),
+        timeout: Duration::from_secs(5),
+    };
 
     fn batcher(limits: Limits) -> (Arc<Batcher<Doubling>>, Arc<Gate>) {
         let gate = Arc::<Gate>::default();

@@ -16,7 +16,9 @@ const LANES: usize = 4;
 /// The most of them in a batch, and the most bytes of those that are written.
 const CALLS: usize = 64;
 const BYTES: usize = 256 << 10;
-/// The most bytes that a batch reads.
+/// How long they wait for those.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// The most bytes that a batch reads, or as many as the first does that finds out.
 const ROOM: usize = 1 << 20;
 /// So many reads are made alone after values that had no room in a batch.
 const LARGE: u32 = 1024;
@@ -32,7 +34,7 @@ pub(crate) trait Together: Store {
         CALLS
     }
 
-    /// The value of each key.
+    /// The value of each key, of `most` bytes together if that can be told before they are here.
     ///
     /// # Errors
     /// As [`Store::get_many`].
@@ -72,7 +74,7 @@ impl<S: Together> Joined<S> {
     pub(crate) fn new(store: S, timeout: Duration) -> Self {
         let (store, large) = (Arc::new(store), Arc::<AtomicU32>::default());
         let calls = store.step().min(CALLS);
-        let limits = Limits { lanes: LANES, calls, bytes: BYTES, timeout };
+        let limits = Limits { lanes: LANES, calls, bytes: BYTES, patience: PATIENCE, timeout };
         let gets = Gets { store: Arc::clone(&store), large: Arc::clone(&large) };
         Self {
             gets: Batcher::new(store.server(), gets, limits),
@@ -107,7 +109,11 @@ impl<S: Together> Batch for Gets<S> {
 
     async fn many(&self, keys: &[String]) -> Result<Vec<Result<Option<Bytes>>>> {
         let found = self.store.get_each(keys, ROOM).await;
-        if found.as_ref().is_err_and(|error| error.kind() == Kind::TooLarge) {
+        let is_large = match &found {
+            Ok(found) => found.iter().flatten().map(Bytes::len).sum::<usize>() > ROOM,
+            Err(error) => error.kind() == Kind::TooLarge,
+        };
+        if is_large {
             self.large.store(LARGE, Relaxed);
         }
         Ok(found?.into_iter().map(Ok).collect())

@@ -3,7 +3,9 @@
 use super::Line;
 use base::{Entry, Kind, Place, Result};
 use futures::future::BoxFuture;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -18,6 +20,8 @@ pub(super) struct Bindings<C: ?Sized + 'static> {
     folder: PathBuf,
     app: String,
     destroy: Destroy<C>,
+    /// Whether one was ever opened.
+    has_opened: AtomicBool,
     /// Those that there may be something of.
     made: Mutex<Vec<Made<C>>>,
 }
@@ -39,8 +43,9 @@ impl<C: ?Sized + Send + Sync + 'static> Bindings<C> {
     ) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let app = format!("wharf-conformance-{}-{}", now.as_millis(), std::process::id());
-        let (folder, made) = (folder.to_owned(), Mutex::default());
-        Self { capability, backends, line, folder, app, destroy, made }
+        let (folder, has_opened, made) =
+            (folder.to_owned(), AtomicBool::new(false), Mutex::default());
+        Self { capability, backends, line, folder, app, destroy, has_opened, made }
     }
 
     /// Opens one, which is removed by [`remove_all`](Self::remove_all) whatever becomes of it.
@@ -50,6 +55,7 @@ impl<C: ?Sized + Send + Sync + 'static> Bindings<C> {
     pub(super) async fn open(&self, binding: String) -> Result<Arc<C>> {
         self.lock().push(Made { binding: binding.clone(), store: None });
         let store = self.connect(&binding).await?;
+        self.has_opened.store(true, Relaxed);
         let mut made = self.lock();
         if let Some(made) =
             made.iter_mut().find(|made| made.binding == binding && made.store.is_none())
@@ -62,29 +68,42 @@ impl<C: ?Sized + Send + Sync + 'static> Bindings<C> {
     /// Removes what there is of them all.
     ///
     /// # Errors
-    /// The first that keeps one from being removed; the others are.
+    /// The first that keeps one from being removed; the others are, and it is tried again next time.
     pub(super) async fn remove_all(&self) -> Result<()> {
-        let made = std::mem::take(&mut *self.lock());
         let mut outcome = Ok(());
-        for Made { binding, store } in made {
-            let removed = match store {
-                Some(store) => (self.destroy)(store).await,
-                // What was not opened to the end may be half there.
-                None => match self.connect(&binding).await {
-                    Ok(store) => (self.destroy)(store).await,
-                    Err(_never_opened) => Ok(()),
-                },
-            };
-            match removed {
-                // It ends with this process, or lies in a folder that goes.
-                Err(error) if error.kind() == Kind::Unsupported => {}
-                removed if outcome.is_ok() => {
-                    outcome = removed.map_err(|error| error.context("removing what was tried"));
+        let all: BTreeSet<String> = self.lock().iter().map(|made| made.binding.clone()).collect();
+        for binding in all {
+            // It stays in the list until it is gone: this may be given up in the middle.
+            match self.remove(&binding).await {
+                Ok(()) => self.lock().retain(|made| made.binding != binding),
+                Err(error) if outcome.is_ok() => {
+                    outcome = Err(error.context("removing what was tried"));
                 }
-                _ => {}
+                Err(_) => {}
             }
         }
         outcome
+    }
+
+    async fn remove(&self, binding: &str) -> Result<()> {
+        let open = self.lock().iter().find_map(|made| {
+            made.store.as_ref().filter(|_| made.binding == binding).map(Arc::clone)
+        });
+        let store = match open {
+            Some(store) => store,
+            // What was not opened to the end may be half there. Who never let anybody in has
+            // nothing.
+            None => match self.connect(binding).await {
+                Ok(store) => store,
+                Err(error) if self.has_opened.load(Relaxed) => return Err(error),
+                Err(_) => return Ok(()),
+            },
+        };
+        match (self.destroy)(store).await {
+            // It ends with this process, or lies in a folder that goes.
+            Err(error) if error.kind() == Kind::Unsupported => Ok(()),
+            removed => removed,
+        }
     }
 
     async fn connect(&self, binding: &str) -> Result<Arc<C>> {

@@ -14,7 +14,7 @@ use crate::{
     WatchOptions, WriteOptions, counter, stale_fence, unmet,
 };
 use async_trait::async_trait;
-use base::{Backend, Error, Place, Result};
+use base::{Backend, Error, Kind, Place, Result};
 use bytes::Bytes;
 use connect::redis::Redis as Server;
 use connect::tls::Trust;
@@ -46,17 +46,18 @@ impl Backend for Redis {
     }
 
     async fn open(self, place: Place) -> Result<Arc<dyn Store>> {
-        let timeout = self.timeout;
+        let (timeout, is_cluster) = (self.timeout, self.cluster);
         let server = Arc::new(self.connection(self.trust(&place)?)?);
         let shards = self.shards(&place);
         let offer = self.probe(&server, &shards).await?;
         let watching = Watching::new(Arc::clone(&server), Arc::clone(&shards));
         let known = shards.iter().map(|_| Shard::new()).collect();
         let keys = Keys { server, shards, known, offer, watching };
-        match keys.shards.len() {
-            1 => Ok(Arc::new(Checked::new(Joined::new(keys, timeout)))),
-            // Batches would go to several servers, one after the other.
-            _ => Ok(Arc::new(Checked::new(keys))),
+        match is_cluster {
+            false => Ok(Arc::new(Checked::new(Joined::new(keys, timeout)))),
+            // Batches would go to several servers, and some of them twice: where a slot moves, the
+            // client sends all of a batch again.
+            true => Ok(Arc::new(Checked::new(keys))),
         }
     }
 }
@@ -118,23 +119,27 @@ impl Keys {
         }
     }
 
-    /// Writes an entry that need not be told of; whether that was so, and the entry was there.
-    async fn replace(&self, key: &str, payload: &[u8], known: &Shard) -> Result<bool> {
+    /// Writes an entry that need not be told of; whether it was there, or else was not written.
+    async fn replace(&self, key: &str, payload: &[u8]) -> Result<bool> {
         let mut command = cmd("SET");
         command.arg(self.name(key)).arg(payload).arg("XX");
-        let is_there: bool = self.server.query(&command).await?;
-        if is_there && !known.is_unwatched() {
-            // It took longer than that is known.
-            self.tell(key, payload).await?;
-        }
-        Ok(is_there)
+        self.server.query(&command).await
     }
 
-    /// Tells watchers of an entry that was written plainly.
-    async fn tell(&self, key: &str, payload: &[u8]) -> Result<()> {
+    /// Tells watchers of an entry that was written plainly, if that took longer than it is known
+    /// that there are none.
+    async fn tell(&self, key: &str, payload: &[u8], known: &Shard) -> Result<()> {
+        if known.is_unwatched() {
+            return Ok(());
+        }
         let version = payload.get(..VERSION).unwrap_or_default();
-        let call = Script::TELL.call(&self.name(key), self.shard(key));
-        call.arg(key).arg(version).run(&self.server).await.map(drop)
+        let call = Script::TELL.call(&self.name(key), self.shard(key)).arg(key).arg(version);
+        let told = call.run(&self.server).await.map(drop);
+        // It was written, whatever keeps watchers from being told.
+        told.map_err(|error| match error.kind() {
+            Kind::Unavailable | Kind::Timeout => error,
+            _ => Error::unavailable("telling watchers of what was written").with_source(error),
+        })
     }
 
     /// Asks whether somebody watches a shard, if that is due.
@@ -294,16 +299,19 @@ impl Store for Keys {
             return self.write(key, payload, options).await.map(|_is_new| version);
         };
         let write = async {
-            let is_new = match known.is_plain() && self.replace(key, &payload, known).await? {
-                true => false,
-                false => self.write(key, payload, options).await?,
-            };
-            known.has_written(is_new);
-            Ok(())
+            if known.is_plain() && self.replace(key, &payload).await? {
+                known.has_written(false);
+                return Ok(true);
+            }
+            known.has_written(self.write(key, payload.clone(), options).await?);
+            Ok(false)
         };
         // Most of the time there is nothing to ask.
         let (written, ()) = tokio::join!(write, self.ask(self.shard(key), known));
-        written.map(|()| version)
+        if written? {
+            self.tell(key, &payload, known).await?;
+        }
+        Ok(version)
     }
 
     async fn set_many(&self, entries: Vec<(String, Bytes)>, options: &WriteOptions) -> Result<()> {

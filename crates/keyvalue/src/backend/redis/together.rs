@@ -7,9 +7,10 @@ use crate::{Store as _, WriteOptions};
 use async_trait::async_trait;
 use base::Result;
 use bytes::Bytes;
+use connect::redis::Connection;
 use futures::StreamExt as _;
 use futures::stream::FuturesOrdered;
-use redis::{Value, cmd};
+use redis::{ServerError, ServerErrorKind, Value, cmd};
 
 impl Keys {
     /// [`replace`](Self::replace) for each of several, in one exchange.
@@ -17,30 +18,47 @@ impl Keys {
         &self,
         entries: &[(String, Bytes)],
         payloads: &[Vec<u8>],
-        known: &Shard,
     ) -> Result<Vec<Result<bool>>> {
         let mut commands = redis::pipe();
         commands.ignore_errors();
         for ((key, _), payload) in entries.iter().zip(payloads) {
             commands.cmd("SET").arg(self.name(key)).arg(payload).arg("XX");
         }
-        let answers: Vec<Value> =
-            self.server.call(async |connection| commands.query_async(connection).await).await?;
-        let is_late = !known.is_unwatched();
-        let there = answers.into_iter().zip(entries).zip(payloads).map(async |each| {
-            let ((answer, (key, _)), payload) = each;
-            let is_there = match answer {
-                Value::Okay => true,
-                Value::Nil => false,
-                Value::ServerError(error) => return Err(self.server.classify(error.into())),
-                other => return Err(strange(&other)),
-            };
-            if is_there && is_late {
-                self.tell(key, payload).await?;
-            }
-            Ok(is_there)
-        });
-        Ok(there.collect::<FuturesOrdered<_>>().collect().await)
+        let exchange = async |connection: &mut Connection| {
+            let answers: Vec<Value> = commands.query_async(connection).await?;
+            // Whoever became a replica is no longer asked.
+            let is_replica = |error: &ServerError| error.kind() == Some(ServerErrorKind::ReadOnly);
+            let refusal = answers.iter().find_map(|answer| match answer {
+                Value::ServerError(error) if is_replica(error) => Some(error.clone()),
+                _ => None,
+            });
+            refusal.map_or(Ok(answers), |refusal| Err(refusal.into()))
+        };
+        let answers = self.server.call(exchange).await?;
+        let is_there = |answer| match answer {
+            Value::Okay => Ok(true),
+            Value::Nil => Ok(false),
+            Value::ServerError(error) => Err(self.server.classify(error.into())),
+            other => Err(strange(&other)),
+        };
+        Ok(answers.into_iter().map(is_there).collect())
+    }
+
+    /// Writes one of several that need not be told of, which was there or is written otherwise;
+    /// whether it was.
+    async fn finish(
+        &self,
+        (key, payload): (&str, &[u8]),
+        there: Result<bool>,
+        known: &Shard,
+    ) -> Result<bool> {
+        let is_there = there?;
+        let is_new = match is_there {
+            true => false,
+            false => self.write(key, payload.to_vec(), &WriteOptions::default()).await?,
+        };
+        known.has_written(is_new);
+        Ok(is_there)
     }
 }
 
@@ -71,26 +89,21 @@ impl Together for Keys {
             self.set_many(entries.to_vec(), &plain).await?;
             return Ok(entries.iter().map(|_| Ok(())).collect());
         };
+        let payloads: Vec<_> = entries.iter().map(|(_, value)| payload(value).1).collect();
+        let names = || entries.iter().map(|(key, _)| key.as_str()).zip(payloads.iter());
         let write = async {
-            let payloads: Vec<_> = entries.iter().map(|(_, value)| payload(value).1).collect();
-            let there = self.replace_each(entries, &payloads, known).await?;
-            let rest = entries.iter().zip(payloads).zip(there);
-            let rest = rest.map(async |(((key, _), payload), there)| match there {
-                Ok(true) => {
-                    known.has_written(false);
-                    Ok(())
-                }
-                Ok(false) => {
-                    let is_new = self.write(key, payload, &plain).await?;
-                    known.has_written(is_new);
-                    Ok(())
-                }
-                Err(error) => Err(error),
+            let there = self.replace_each(entries, &payloads).await?;
+            let all = names().zip(there).map(async |((key, payload), there)| {
+                self.finish((key, payload), there, known).await
             });
-            Ok(rest.collect::<FuturesOrdered<_>>().collect().await)
+            Ok(all.collect::<FuturesOrdered<_>>().collect::<Vec<_>>().await)
         };
         let shard = self.shards.first().map_or("", String::as_str);
         let (written, ()) = tokio::join!(write, self.ask(shard, known));
-        written
+        let told = names().zip(written?).map(async |((key, payload), written)| match written? {
+            true => self.tell(key, payload, known).await,
+            false => Ok(()),
+        });
+        Ok(told.collect::<FuturesOrdered<_>>().collect().await)
     }
 }
