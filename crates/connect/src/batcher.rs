@@ -497,6 +497,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_does_not_take_his_answer_holds_up_nobody() {
+        let (batcher, gate) = batcher(Limits { patience: Duration::from_millis(5), ..LIMITS });
+        let mut stuck = Box::pin(batcher.call(|| 0, std::future::pending::<Result<u32>>));
+        // It has the lane, and is not polled again.
+        assert!(futures::poll!(&mut stuck).is_pending());
+        gate.open.add_permits(10);
+        for call in calls(&batcher, &[1, 2, 3]) {
+            call.await.unwrap().unwrap();
+        }
+        assert_eq!(gate.batches(), [3]);
+        drop(stuck);
+        assert_eq!(batcher.call(|| 4, || double(4)).await.unwrap(), 8);
+    }
+
+    #[tokio::test]
     async fn nobody_waits_for_longer_than_a_call_may_take() {
         let (batcher, gate) = batcher(Limits { timeout: Duration::from_millis(50), ..LIMITS });
         let first = occupy(&batcher, &gate);
