@@ -68,7 +68,8 @@ impl<C: ?Sized + Send + Sync + 'static> Bindings<C> {
     /// Removes what there is of them all.
     ///
     /// # Errors
-    /// The first that keeps one from being removed; the others are, and that one is tried again next
+    /// The first that keeps one from being removed; the others are, and that one is tried again
+    /// next
     /// time.
     pub(super) async fn remove_all(&self) -> Result<()> {
         let mut outcome = Ok(());
