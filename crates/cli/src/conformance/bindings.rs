@@ -69,8 +69,7 @@ impl<C: ?Sized + Send + Sync + 'static> Bindings<C> {
     ///
     /// # Errors
     /// The first that keeps one from being removed; the others are, and that one is tried again
-    /// next
-    /// time.
+    /// next time.
     pub(super) async fn remove_all(&self) -> Result<()> {
         let mut outcome = Ok(());
         let all: BTreeSet<String> = self.lock().iter().map(|made| made.binding.clone()).collect();

@@ -55,10 +55,14 @@ fn every_backend_has_changes_told() {
 
 fn told(wharf: &Served, guest: &str) {
     for text in ["one", "eleven"] {
-        assert_eq!(wharf.get(&format!("/set?k=a&v={text}")).status, 200);
         // The older draft is handed the value as a resource, of which it notes the length.
         let length = text.len().to_string();
-        seen(wharf, "a", if guest == "kv-watch-old" { &length } else { text });
+        let note = if guest == "kv-watch-old" { &length } else { text };
+        // A server may take a while to say that it is watched.
+        eventually(&format!("{text} is told"), || {
+            assert_eq!(wharf.get(&format!("/set?k=a&v={text}")).status, 200);
+            (wharf.get("/get?k=seen/a").text() == note).then_some(())
+        });
     }
     assert_eq!(wharf.get("/delete?k=a").status, 200);
     seen(wharf, "a", "(deleted)");
