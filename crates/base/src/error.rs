@@ -41,6 +41,11 @@ impl Kind {
         matches!(self, Self::Exhausted | Self::Timeout | Self::Unavailable)
     }
 
+    /// Whether nobody knows if the call took effect.
+    pub fn leaves_open(self) -> bool {
+        matches!(self, Self::Timeout | Self::Unavailable)
+    }
+
     /// The word for logs and metrics.
     pub fn word(self) -> &'static str {
         match self {

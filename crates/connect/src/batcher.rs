@@ -6,7 +6,7 @@
 //! the load asks for, and nobody waits for the sake of a batch alone, nor for longer than a moment
 //! for those who have a lane and do not go on.
 
-use base::{Error, Kind, Result, within};
+use base::{Error, Result, within};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -113,15 +113,16 @@ impl<B: Batch> Batcher<B> {
             return alone().await;
         };
         let Limits { patience, timeout, .. } = self.0.limits;
-        let answered = match within(patience.min(timeout), &mut answer).await {
-            Ok(answered) => Ok(answered),
-            Err(elapsed) if patience >= timeout => Err(elapsed),
-            Err(_) => {
-                self.0.hasten();
-                within(timeout, answer).await
+        let answered = async {
+            match within(patience, &mut answer).await {
+                Ok(answered) => answered,
+                Err(_elapsed) => {
+                    self.0.hasten();
+                    answer.await
+                }
             }
         };
-        match answered {
+        match within(timeout, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_given_up)) => {
                 Err(Error::unavailable(format!("{}: the call was given up", self.0.server)))
@@ -253,7 +254,7 @@ impl<B: Batch> Lane<B> {
         let batch = &self.shared.batch;
         match batch.many(calls).await {
             Ok(outcomes) => tell(answers, outcomes),
-            Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Timeout) => {
+            Err(error) if error.kind().leaves_open() => {
                 tell(answers, std::iter::repeat_with(|| Err(error.again())));
             }
             Err(_refused) => {

@@ -1,6 +1,7 @@
 //! Calls that wait for each other, and calls that do not.
 
 use super::*;
+use base::Kind;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Semaphore;
 

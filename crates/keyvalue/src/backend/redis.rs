@@ -14,7 +14,7 @@ use crate::{
     WatchOptions, WriteOptions, counter, stale_fence, unmet,
 };
 use async_trait::async_trait;
-use base::{Backend, Error, Kind, Place, Result};
+use base::{Backend, Error, Place, Result};
 use bytes::Bytes;
 use connect::redis::Redis as Server;
 use connect::tls::Trust;
@@ -126,6 +126,21 @@ impl Keys {
         self.server.query(&command).await
     }
 
+    /// Writes what a plain command did not, if it was not there; whether one did.
+    async fn finish(
+        &self,
+        (key, payload): (&str, &[u8]),
+        is_there: bool,
+        known: &Shard,
+    ) -> Result<bool> {
+        let is_new = match is_there {
+            true => false,
+            false => self.write(key, payload.to_vec(), &WriteOptions::default()).await?,
+        };
+        known.has_written(is_new);
+        Ok(is_there)
+    }
+
     /// Tells watchers of an entry that was written plainly, if that took longer than it is known
     /// that there are none.
     async fn tell(&self, key: &str, payload: &[u8], known: &Shard) -> Result<()> {
@@ -136,9 +151,9 @@ impl Keys {
         let call = Script::TELL.call(&self.name(key), self.shard(key)).arg(key).arg(version);
         let told = call.run(&self.server).await.map(drop);
         // It was written, whatever keeps watchers from being told.
-        told.map_err(|error| match error.kind() {
-            Kind::Unavailable | Kind::Timeout => error,
-            _ => Error::unavailable("telling watchers of what was written").with_source(error),
+        told.map_err(|error| match error.kind().leaves_open() {
+            true => error,
+            false => Error::unavailable("telling watchers of what was written").with_source(error),
         })
     }
 
@@ -299,12 +314,8 @@ impl Store for Keys {
             return self.write(key, payload, options).await.map(|_is_new| version);
         };
         let write = async {
-            if known.is_plain() && self.replace(key, &payload).await? {
-                known.has_written(false);
-                return Ok(true);
-            }
-            known.has_written(self.write(key, payload.clone(), options).await?);
-            Ok(false)
+            let is_there = known.is_plain() && self.replace(key, &payload).await?;
+            self.finish((key, &payload), is_there, known).await
         };
         // Most of the time there is nothing to ask.
         let (written, ()) = tokio::join!(write, self.ask(self.shard(key), known));

@@ -201,9 +201,7 @@ impl Bucket {
             let outcome = |answer: Result<Answer<PublishAck>>| match answer {
                 Ok(Ok(_ack)) => Ok(Ok(())),
                 Ok(Err(refusal)) => Ok(Err(self.refused(&connection, refusal))),
-                Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Timeout) => {
-                    Err(error)
-                }
+                Err(error) if error.kind().leaves_open() => Err(error),
                 Err(error) => Ok(Err(error)),
             };
             answers.map(outcome).try_collect().await

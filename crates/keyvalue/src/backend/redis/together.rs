@@ -1,6 +1,5 @@
 //! Reads and writes of many at the same time, each of them in one exchange.
 
-use super::plain::Shard;
 use super::{Keys, payload, split, strange};
 use crate::joined::Together;
 use crate::{Store as _, WriteOptions};
@@ -43,23 +42,6 @@ impl Keys {
         };
         Ok(answers.into_iter().map(is_there).collect())
     }
-
-    /// Writes one of several that need not be told of, which was there or is written otherwise;
-    /// whether it was.
-    async fn finish(
-        &self,
-        (key, payload): (&str, &[u8]),
-        there: Result<bool>,
-        known: &Shard,
-    ) -> Result<bool> {
-        let is_there = there?;
-        let is_new = match is_there {
-            true => false,
-            false => self.write(key, payload.to_vec(), &WriteOptions::default()).await?,
-        };
-        known.has_written(is_new);
-        Ok(is_there)
-    }
 }
 
 #[async_trait]
@@ -84,21 +66,24 @@ impl Together for Keys {
 
     /// Into one shard.
     async fn put_each(&self, entries: &[(String, Bytes)]) -> Result<Vec<Result<()>>> {
-        let plain = WriteOptions::default();
-        let Some(known) = self.known.first().filter(|known| known.is_plain()) else {
-            self.set_many(entries.to_vec(), &plain).await?;
-            return Ok(entries.iter().map(|_| Ok(())).collect());
+        let Some((known, shard)) = self.known.first().zip(self.shards.first()) else {
+            return Ok(Vec::new());
         };
         let payloads: Vec<_> = entries.iter().map(|(_, value)| payload(value).1).collect();
         let names = || entries.iter().map(|(key, _)| key.as_str()).zip(payloads.iter());
         let write = async {
+            if !known.is_plain() {
+                self.set_many(entries.to_vec(), &WriteOptions::default()).await?;
+                // It does not say which of them were new. After some a plain one is tried again.
+                known.has_written(false);
+                return Ok(entries.iter().map(|_| Ok(false)).collect());
+            }
             let there = self.replace_each(entries, &payloads).await?;
             let all = names().zip(there).map(async |((key, payload), there)| {
-                self.finish((key, payload), there, known).await
+                self.finish((key, payload), there?, known).await
             });
             Ok(all.collect::<FuturesOrdered<_>>().collect::<Vec<_>>().await)
         };
-        let shard = self.shards.first().map_or("", String::as_str);
         let (written, ()) = tokio::join!(write, self.ask(shard, known));
         let told = names().zip(written?).map(async |((key, payload), written)| match written? {
             true => self.tell(key, payload, known).await,
