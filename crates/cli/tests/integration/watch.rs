@@ -10,14 +10,16 @@ promises!([
 ] of kv_watch_draft, kv_watch_draft2, kv_watch_old, kv_watch_wasmcloud);
 
 fn watched(guest: &str, what: &str) -> Served {
-    deploy(&file(guest, "", what))
+    deploy(&file("embedded:", guest, "", what))
 }
 
 /// A watch beside a component that changes keys; `more` is of the watch's component.
-fn file(guest: &str, more: &str, what: &str) -> String {
+fn file(url: &str, guest: &str, more: &str, what: &str) -> String {
     format!(
         r#"
-            name = "watched"
+            name = "watched-{guest}"
+            [keyvalue]
+            default = "{url}"
             [component.web]
             source = "kv-draft2.wasm"
             [component.watcher]
@@ -40,7 +42,18 @@ fn seen(wharf: &Served, key: &str, note: &str) {
 }
 
 fn changes_are_told(guest: &str) {
-    let wharf = watched(guest, "");
+    told(&watched(guest, ""), guest);
+}
+
+#[test]
+fn every_backend_has_changes_told() {
+    for entry in keyvalue::BACKENDS {
+        let url = testkit::servers::url(entry.name).unwrap_or_else(|| format!("{}:", entry.name));
+        told(&deploy(&file(&url, "kv-watch-draft2", "", "")), "kv-watch-draft2");
+    }
+}
+
+fn told(wharf: &Served, guest: &str) {
     for text in ["one", "eleven"] {
         // The older draft is handed the value as a resource, of which it notes the length.
         let length = text.len().to_string();
@@ -52,7 +65,7 @@ fn changes_are_told(guest: &str) {
         });
     }
     assert_eq!(wharf.get("/delete?k=a").status, 200);
-    seen(&wharf, "a", "(deleted)");
+    seen(wharf, "a", "(deleted)");
 }
 
 fn only_what_is_watched_is_told(guest: &str) {
@@ -70,7 +83,7 @@ fn only_what_is_watched_is_told(guest: &str) {
 #[test]
 fn sigterm_lets_a_call_finish() {
     let slow = "environment = { WATCH_MS = \"1500\" }";
-    let mut wharf = deploy(&file("kv-watch-draft2", slow, ""));
+    let mut wharf = deploy(&file("embedded:", "kv-watch-draft2", slow, ""));
     // A change before the watch has begun is none of its changes.
     eventually("a call is in the middle", || {
         assert_eq!(wharf.get("/set?k=a&v=x").status, 200);
@@ -79,7 +92,7 @@ fn sigterm_lets_a_call_finish() {
     });
     wharf.program.signal(Signal::SIGTERM);
     assert_eq!(wharf.program.end().code(), Some(0));
-    wharf.folder.deploy(&file("kv-watch-draft2", slow, "keys = [\"none\"]"));
+    wharf.folder.deploy(&file("embedded:", "kv-watch-draft2", slow, "keys = [\"none\"]"));
     let after = wharf.folder.serve(&[]);
     assert_eq!(after.text("/get?k=seen/a"), "x");
 }

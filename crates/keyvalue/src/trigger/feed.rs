@@ -2,8 +2,8 @@
 
 use super::retry;
 use crate::{Change, Changes, Store, WatchOptions};
-use base::Result;
 use base::offer::Watch;
+use base::{Kind, Result};
 use futures::StreamExt as _;
 use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
@@ -24,7 +24,8 @@ impl Feed {
     /// Subscribes.
     ///
     /// # Errors
-    /// When the store refuses for good. One that is away is asked again by [`next`](Self::next).
+    /// When the store cannot do this at all. One that is away, or that refuses something which
+    /// somebody may allow later, is asked again by [`next`](Self::next).
     pub(super) async fn open(
         store: Arc<dyn Store>,
         binding: &str,
@@ -34,8 +35,10 @@ impl Feed {
         let mut feed = Self { store, binding, options, changes: None, failures: 0, pause: None };
         match feed.store.watch(&feed.options).await {
             Ok(changes) => feed.changes = Some(changes),
-            Err(error) if error.kind().is_temporary() => feed.failed(&error),
-            Err(error) => return Err(error.context(format!("binding `{}`", feed.binding))),
+            Err(error) if matches!(error.kind(), Kind::Unsupported | Kind::Invalid) => {
+                return Err(error.context(format!("binding `{}`", feed.binding)));
+            }
+            Err(error) => feed.failed(&error),
         }
         Ok(feed)
     }

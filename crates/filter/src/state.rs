@@ -1,0 +1,157 @@
+//! What a virtual machine's store holds: contexts, what the current callback is about, the world.
+
+use crate::abi::Abi;
+use crate::headers::Headers;
+use crate::limiter::Limiter;
+use crate::metric::Metric;
+use crate::outside::{HttpResponse, Outside};
+use crate::plugin::Plugin;
+use crate::stream::{Handle, Stream};
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use wasmtime::{Memory, TypedFunc};
+
+/// What a guest may ask for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Its allocator runs for a host call.
+    Allocating,
+    /// Its start functions run.
+    Starting,
+    /// A callback runs.
+    Running,
+}
+
+/// What the current callback brings with it.
+#[derive(Debug, Default)]
+pub(crate) enum Event {
+    #[default]
+    Nothing,
+    VmStart,
+    Configure,
+    Http(Box<HttpResponse>),
+    GrpcInitial(Headers),
+    GrpcMessage(Bytes),
+    GrpcTrailing(Headers),
+    GrpcClose(u32, String),
+    Foreign(Bytes),
+}
+
+/// A context of a plugin, or of one of its streams.
+pub(crate) struct Context {
+    /// The plugin's own context.
+    pub(crate) root: u32,
+    pub(crate) plugin: Arc<Plugin>,
+    /// Of a stream's context: the stream, and which of its filters this is.
+    pub(crate) stream: Option<(Handle, usize)>,
+    /// It said that it is not done, and has not said yet that it is.
+    pub(crate) pending: bool,
+}
+
+/// What was begun for a plugin and is not over.
+pub(crate) struct Pending {
+    pub(crate) root: u32,
+    /// A stream of gRPC on which more may be sent.
+    pub(crate) is_open: bool,
+}
+
+/// The state of a virtual machine.
+pub(crate) struct State {
+    pub(crate) outside: Box<dyn Outside>,
+    pub(crate) limiter: Limiter,
+    pub(crate) abi: Abi,
+    /// The plugin that the virtual machine was made for; others in it have the same `vm_id`.
+    pub(crate) plugin: Arc<Plugin>,
+    /// Known once the instance is made; its start function runs before.
+    pub(crate) memory: Option<Memory>,
+    pub(crate) allocator: Option<TypedFunc<u32, u32>>,
+    pub(crate) phase: Phase,
+    pub(crate) contexts: HashMap<u32, Context>,
+    /// The context on whose behalf host calls are made.
+    pub(crate) effective: u32,
+    /// Its stream.
+    pub(crate) here: Option<Box<Stream>>,
+    pub(crate) event: Event,
+    /// What was begun, by its number.
+    pub(crate) calls: HashMap<u32, Pending>,
+    pub(crate) next_call: u32,
+    /// By a number of this virtual machine alone, so that nobody guesses another's.
+    pub(crate) metrics: Vec<Arc<Metric>>,
+    /// The queues that it has opened.
+    pub(crate) queues: HashSet<u32>,
+    /// Contexts that said that they are done.
+    pub(crate) done: Vec<u32>,
+    /// Properties of plugins, by context and path.
+    pub(crate) properties: HashMap<(u32, Bytes), Bytes>,
+}
+
+impl State {
+    pub(crate) fn new(plugin: Arc<Plugin>, outside: Box<dyn Outside>) -> Self {
+        let (limiter, abi) = (Limiter::new(&plugin.limits), plugin.module.abi());
+        Self {
+            outside,
+            limiter,
+            abi,
+            plugin,
+            memory: None,
+            allocator: None,
+            phase: Phase::Starting,
+            contexts: HashMap::new(),
+            effective: 0,
+            here: None,
+            event: Event::Nothing,
+            calls: HashMap::new(),
+            next_call: 0,
+            metrics: Vec::new(),
+            queues: HashSet::new(),
+            done: Vec::new(),
+            properties: HashMap::new(),
+        }
+    }
+
+    /// A callback begins, or a host call changes on whose behalf it speaks.
+    pub(crate) fn go_to(&mut self, context: u32) {
+        self.leave();
+        self.effective = context;
+        self.here =
+            self.contexts.get(&context).and_then(|context| context.stream.as_ref()?.0.take());
+    }
+
+    /// Puts the stream back to where its driver finds it.
+    pub(crate) fn leave(&mut self) {
+        let Some(stream) = self.here.take() else { return };
+        if let Some((place, _)) =
+            self.contexts.get(&self.effective).and_then(|it| it.stream.as_ref())
+        {
+            place.put(stream);
+        }
+    }
+
+    pub(crate) fn context(&self) -> Option<&Context> {
+        self.contexts.get(&self.effective)
+    }
+
+    /// The plugin on whose behalf a host call is made.
+    pub(crate) fn current(&self) -> &Arc<Plugin> {
+        self.context().map_or(&self.plugin, |context| &context.plugin)
+    }
+
+    /// The context of that plugin.
+    pub(crate) fn root(&self) -> u32 {
+        self.context().map_or(0, |context| context.root)
+    }
+
+    /// The stream of the effective context, and which of its filters that is.
+    pub(crate) fn stream(&mut self) -> Option<(&mut Stream, usize)> {
+        let index = self.contexts.get(&self.effective)?.stream.as_ref()?.1;
+        Some((self.here.as_deref_mut()?, index))
+    }
+
+    /// Lets the driver of the effective context's stream look at what was asked.
+    pub(crate) fn wake(&self) {
+        if let Some((place, _)) = self.context().and_then(|context| context.stream.as_ref()) {
+            place.wake();
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Integration: markers, start functions, imports.
+
+use crate::support::{Guest, Host, Shown, engine, status, text};
+use filter::{Abi, Module, Plugin, Seat};
+use std::sync::Arc;
+
+fn refused(guest: &Guest) -> String {
+    Module::compile(engine(), &guest.code(), false).unwrap_err().to_string()
+}
+
+/// "Function marker used during linking to advertise Wasm module's support."
+#[test]
+fn every_version_has_its_marker() {
+    for abi in Abi::ALL {
+        let module = Module::compile(engine(), &Guest::of(abi.marker()).code(), false).unwrap();
+        assert_eq!(module.abi(), abi);
+    }
+    let unknown = refused(&Guest::of("proxy_abi_version_0_3_0"));
+    assert!(unknown.contains("`proxy_abi_version_0_3_0`, which is not known"), "{unknown}");
+    let none = refused(&Guest::of("something"));
+    assert!(none.contains("exports no `proxy_abi_version_…`"), "{none}");
+}
+
+/// A module that is none of ours is told all that is wrong with it.
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let mut guest = Guest::of("proxy_abi_version_0_2_0");
+    guest
+        .raw_import("(import \"env\" \"proxy_get_secret\" (func (param i32 i32) (result i32)))")
+        .raw_import("(import \"env\" \"proxy_get_log_level\" (func (param i32) (result i32)))")
+        .raw_import("(import \"env\" \"proxy_done\" (func (param i64) (result i32)))")
+        .raw_import("(import \"other\" \"thing\" (func))")
+        .raw_import("(import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32)))")
+        .raw("(func (export \"proxy_on_tick\"))");
+    let error = refused(&guest);
+    for part in [
+        "`env.proxy_get_secret` is not known",
+        "`env.proxy_get_log_level` is of version 0.2.1",
+        "`env.proxy_done` has the type (i64) -> (i32) and should have () -> (i32)",
+        "`other.thing` is not known",
+        "`wasi_snapshot_preview1.fd_write` has the type (i32) -> ()",
+        "its export `proxy_on_tick` has another type",
+    ] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+/// No memory, no allocator, no module.
+#[test]
+fn what_cannot_be_called_is_refused() {
+    let compile = |code: &[u8]| Module::compile(engine(), code, false).unwrap_err().to_string();
+    let module = wat::parse_str("(module (func (export \"proxy_abi_version_0_2_1\")))").unwrap();
+    let error = compile(&module);
+    assert!(error.contains("exports no `memory`"), "{error}");
+    assert!(error.contains("neither `proxy_on_memory_allocate` nor `malloc`"), "{error}");
+    assert!(compile(b"no module").contains("this is no module"));
+    assert!(compile(b"").contains("this is no module"));
+}
+
+/// With `lenient`, what is not known says that it is not there.
+#[test]
+fn unknown_imports_may_be_let_through() {
+    let mut guest = Guest::new();
+    guest.raw_import(
+        "(import \"env\" \"proxy_get_secret\" (func $secret (param i32) (result i32)))",
+    );
+    guest.raw_import("(import \"env\" \"other\" (func $other (param f32) (result i64)))");
+    guest.raw_import("(import \"wasi_snapshot_preview1\" \"new\" (func $new (result i32)))");
+    guest.on_request(|call| {
+        call.show_number("(call $secret (i32.const 1))");
+        call.show_number("(call $new)");
+        call.show_number("(i32.wrap_i64 (call $other (f32.const 1)))");
+    });
+    let module = Module::compile(engine(), &guest.code(), true).unwrap();
+    let world = crate::support::World::default();
+    let plugin = Arc::new(Plugin::new("lenient", module));
+    let seat = Seat::start(&world.worker(), plugin).unwrap();
+    let host = Host { worker: world.worker(), world, seat };
+    assert_eq!(host.request(), [12, 52, 0].map(status));
+}
+
+/// Old toolchains import functions without their result.
+#[test]
+fn a_function_may_be_imported_without_its_result() {
+    let mut guest = Guest::of("proxy_abi_version_0_1_0");
+    guest.raw_import("(import \"env\" \"proxy_continue_request\" (func $continue))");
+    guest.on("proxy_on_request_headers", 2, Some(0), |call| {
+        call.wat("(call $continue)");
+    });
+    assert_eq!(Host::new(&guest).request(), []);
+}
+
+/// What a guest says when it starts, by the functions that it has.
+fn started(functions: &[(&str, usize, Option<u32>)], more: &str) -> Vec<Shown> {
+    let mut guest = Guest::new();
+    for (name, arguments, answer) in functions {
+        guest.on(name, *arguments, *answer, |call| {
+            call.say(name);
+        });
+    }
+    guest.raw(more);
+    Host::new(&guest).shown()
+}
+
+/// "`_initialize`: called when the Wasm module is first loaded." "`main` is called only if
+/// `_initialize` is also exported." "`_start` is called only if `_initialize` is not exported."
+#[test]
+fn a_module_starts_in_its_own_way() {
+    let initialize = ("_initialize", 0, None);
+    let main = ("main", 2, Some(0));
+    let void = ("__main_void", 0, Some(0));
+    let start = ("_start", 0, None);
+    assert_eq!(started(&[initialize], ""), [text("_initialize")]);
+    assert_eq!(started(&[initialize, main], ""), [text("_initialize"), text("main")]);
+    assert_eq!(started(&[initialize, void], ""), [text("_initialize"), text("__main_void")]);
+    assert_eq!(started(&[initialize, main, start], "").len(), 2);
+    assert_eq!(started(&[start], ""), [text("_start")]);
+    assert_eq!(started(&[start, main], ""), [text("_start")]);
+    assert_eq!(started(&[], ""), []);
+}
+
+/// AssemblyScript has a start function of the module itself, which may log.
+#[test]
+fn a_module_may_start_by_itself() {
+    let mut guest = Guest::new();
+    let hello = guest.text("hello");
+    guest.raw(&format!(
+        "(func $begin (drop (call $proxy_log (i32.const 2) (i32.const {}) (i32.const {}))))
+         (start $begin)",
+        hello.0, hello.1
+    ));
+    assert_eq!(Host::new(&guest).shown(), [text("hello")]);
+}
+
+/// While it starts a module may not ask for what belongs to streams.
+#[test]
+fn starting_is_not_the_time_for_everything() {
+    let mut guest = Guest::new();
+    guest.on("_initialize", 0, None, |call| {
+        call.quietly("proxy_set_tick_period_milliseconds", &[10]);
+    });
+    let error = Host::try_with(&guest, |_| {}).err().unwrap().to_string();
+    let expected = "may not call `proxy_set_tick_period_milliseconds` while it starts";
+    assert!(error.contains("filter `tested` does not start"), "{error}");
+    assert!(error.contains(expected), "{error}");
+}
+
+/// A start that traps, or never ends, is an error with the reason.
+#[test]
+fn a_start_that_fails_is_an_error() {
+    let start = |code: &str| {
+        let mut guest = Guest::new();
+        guest.raw(&format!("(func $begin (export \"_initialize\") {code})"));
+        let short = |plugin: &mut Plugin| {
+            plugin.limits.callback = std::time::Duration::from_millis(20);
+        };
+        Host::try_with(&guest, short).err().unwrap().to_string()
+    };
+    assert!(start("unreachable").contains("unreachable"));
+    assert!(start("(loop $l (br $l))").contains("computed for longer than `callback` = 20ms"));
+    assert!(start("(call $begin)").contains("call stack exhausted"));
+}
+
+/// "`false` to indicate that the configuration processing failed."
+#[test]
+fn a_refused_configuration_is_an_error() {
+    for (name, what) in [
+        ("proxy_on_vm_start", "refuses its virtual machine's configuration"),
+        ("proxy_on_configure", "refuses its configuration"),
+    ] {
+        let mut guest = Guest::new();
+        guest.on(name, 2, Some(0), |_| {});
+        let error = Host::try_with(&guest, |_| {}).err().unwrap().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+/// "Its configuration can be retrieved using `proxy_get_buffer_bytes`."
+#[test]
+fn configurations_are_given() {
+    let mut guest = Guest::new();
+    for (name, buffer) in [("proxy_on_vm_start", 6), ("proxy_on_configure", 7)] {
+        guest.on(name, 2, Some(1), |call| {
+            call.show_argument(1);
+            let out = crate::support::OUT;
+            call.call("proxy_get_buffer_bytes", &[buffer, 0, 100, out, out + 4]).show();
+            call.call("proxy_get_buffer_bytes", &[13 - buffer, 0, 100, out, out + 4]);
+        });
+    }
+    let host = Host::with(&guest, |plugin| {
+        plugin.vm_configuration = "vm".into();
+        plugin.configuration = "plugin".into();
+    });
+    let expected = [
+        status(2),
+        status(0),
+        text("vm"),
+        status(1),
+        status(6),
+        status(0),
+        text("plugin"),
+        status(1),
+    ];
+    assert_eq!(host.shown(), expected);
+}
+
+/// What a filter may not use is there and says so; what it may not be called with is not called.
+#[test]
+fn a_filter_uses_what_it_may() {
+    let mut guest = Guest::new();
+    let key = guest.text("x-a");
+    guest.raw_import(
+        "(import \"wasi_snapshot_preview1\" \"random_get\"
+            (func $random (param i32 i32) (result i32)))",
+    );
+    guest.on_request(|call| {
+        let out = crate::support::OUT;
+        call.call("proxy_get_header_map_value", &[0, key.0, key.1, out, out + 4]);
+        call.call("proxy_get_header_map_size", &[0, out]);
+        call.show_number("(call $random (i32.const 64) (i32.const 8))");
+    });
+    guest.on("proxy_on_log", 1, None, |call| {
+        call.say("logged");
+    });
+    let names = ["proxy_log", "proxy_get_header_map_size", "proxy_on_request_headers"];
+    let host = Host::with(&guest, |plugin| {
+        plugin.capabilities = Some(names.map(str::to_owned).into());
+    });
+    assert_eq!(host.request(), [10, 0, 76].map(status));
+}

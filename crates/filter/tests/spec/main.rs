@@ -1,0 +1,27 @@
+//! The specification, chapter by chapter, each test beside the sentence that it is about.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in tests a panic is the finding"
+)]
+
+extern crate wharf_filter as filter;
+
+mod support;
+
+mod buffers;
+mod calls;
+mod contexts;
+mod failure;
+mod fields;
+mod http;
+mod integration;
+mod logging;
+mod memory;
+mod metrics;
+mod properties;
+mod shared;
+mod tcp;
+mod wasi;
