@@ -221,10 +221,30 @@ impl Chain {
         self.is_reset
     }
 
-    /// Has `cx` woken when a filter lets something go, and looks whether one has.
-    pub fn poll(&mut self, cx: &Context<'_>) {
-        self.place.register(cx);
+    /// Has `cx` woken when a filter lets something go this way, or the stream takes another turn, and
+    /// looks whether that is so.
+    pub fn poll(&mut self, way: Way, cx: &Context<'_>) {
+        self.place.register(way, cx);
         self.settle();
+    }
+
+    /// How long a body is, if all of it may go on now and nothing follows it.
+    pub fn whole(&self, way: Way) -> Option<u64> {
+        let mut size = 0;
+        for out in &self.of(way).out {
+            match out {
+                Out::Head(true) => return Some(0),
+                Out::Head(false) => {}
+                Out::Data(data, end) => {
+                    size += data.len() as u64;
+                    if *end {
+                        return Some(size);
+                    }
+                }
+                Out::Trailers => return None,
+            }
+        }
+        None
     }
 
     /// Tells the filters that the stream is over. Done when dropped, too.

@@ -4,9 +4,10 @@ use crate::abi::{LogLevel, Status};
 use crate::headers::Headers;
 use crate::metric::Metric;
 use crate::plugin::Plugin;
+use crate::vm::Vm;
 use crate::{MetricType, Value};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
 /// The world around one virtual machine. Nothing of it waits.
@@ -14,6 +15,9 @@ use std::time::{Duration, SystemTime};
 /// Calls of `http_call` and the like only begin something; what comes of it is told to the virtual
 /// machine later, under the number given here.
 pub trait Outside: Send {
+    /// The virtual machine is there, to be told what comes of what it begins.
+    fn at_home(&mut self, _vm: Weak<Mutex<Vm>>) {}
+
     /// The time of day.
     fn now(&mut self) -> SystemTime;
 

@@ -84,7 +84,11 @@ impl Worker {
 
     /// The virtual machine for a plugin, made if there is none that it may share.
     fn machine(&self, plugin: &Arc<Plugin>) -> base::Result<Shared> {
-        let make = || Ok(Arc::new(Mutex::new(Vm::start(plugin, (self.world)(plugin))?)));
+        let make = || {
+            let vm = Arc::new(Mutex::new(Vm::start(plugin, (self.world)(plugin))?));
+            lock(&vm).at_home(Arc::downgrade(&vm));
+            Ok(vm)
+        };
         if plugin.isolation == Isolation::Stream {
             return make();
         }
@@ -114,15 +118,24 @@ impl Seat {
     /// Why it does not start, or refuses its configuration.
     pub fn start(worker: &Arc<Worker>, plugin: Arc<Plugin>) -> base::Result<Arc<Self>> {
         let running = begin(worker, &plugin)?;
+        Ok(Self::with(worker, plugin, Some(running)))
+    }
+
+    /// A plugin on a thread that starts with its first stream.
+    pub fn idle(worker: &Arc<Worker>, plugin: Arc<Plugin>) -> Arc<Self> {
+        Self::with(worker, plugin, None)
+    }
+
+    fn with(worker: &Arc<Worker>, plugin: Arc<Plugin>, running: Option<Running>) -> Arc<Self> {
         let now = Now {
-            running: Some(running),
+            running,
             since: Instant::now(),
             failures: 0,
             not_before: None,
             pause: FIRST_PAUSE,
             last: None,
         };
-        Ok(Arc::new(Self { plugin, worker: Arc::clone(worker), now: Mutex::new(now) }))
+        Arc::new(Self { plugin, worker: Arc::clone(worker), now: Mutex::new(now) })
     }
 
     /// The plugin.

@@ -235,7 +235,8 @@ impl Stream {
 #[derive(Default)]
 pub(crate) struct Place {
     stream: Mutex<Option<Box<Stream>>>,
-    waker: AtomicWaker,
+    /// Of whoever drives each way, which may be two.
+    wakers: [AtomicWaker; 2],
 }
 
 /// A stream's place, shared.
@@ -243,7 +244,7 @@ pub(crate) type Handle = Arc<Place>;
 
 impl Place {
     pub(crate) fn new(stream: Stream) -> Handle {
-        Arc::new(Self { stream: Mutex::new(Some(Box::new(stream))), waker: AtomicWaker::new() })
+        Arc::new(Self { stream: Mutex::new(Some(Box::new(stream))), wakers: Default::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<Stream>>> {
@@ -265,10 +266,12 @@ impl Place {
 
     /// Somebody else changed something: whoever drives the stream looks.
     pub(crate) fn wake(&self) {
-        self.waker.wake();
+        self.wakers.iter().for_each(AtomicWaker::wake);
     }
 
-    pub(crate) fn register(&self, cx: &Context<'_>) {
-        self.waker.register(cx.waker());
+    pub(crate) fn register(&self, way: Way, cx: &Context<'_>) {
+        let [request, response] = &self.wakers;
+        let waker = if way == Way::Request { request } else { response };
+        waker.register(cx.waker());
     }
 }

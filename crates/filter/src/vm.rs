@@ -12,7 +12,7 @@ use crate::stream::{Handle, Way};
 use base::{Error, Kind};
 use start::explain;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use wasmtime::Store;
 
@@ -48,6 +48,11 @@ pub struct Vm {
 type Outcome<T = ()> = Result<T, Failure>;
 
 impl Vm {
+    /// Tells the world around it where it is.
+    pub(crate) fn at_home(&mut self, vm: Weak<Mutex<Self>>) {
+        self.store.data_mut().outside.at_home(vm);
+    }
+
     /// Why it failed, once it has.
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()

@@ -16,7 +16,7 @@ impl Chain {
         let asked = self.with(|stream| (stream.close.take(), stream.reply.take()));
         let Some((close, reply)) = asked else { return true };
         if close.is_some() {
-            self.is_reset = true;
+            self.reset();
             return false;
         }
         if let Some((index, reply)) = reply {
@@ -56,6 +56,7 @@ impl Chain {
                 });
                 if resumed == Some(true) && !(way == Way::Request && self.is_answered) {
                     self.release(way, index);
+                    self.place.wake();
                 }
             }
         }
@@ -70,10 +71,10 @@ impl Chain {
         // The client has, or other filters have, seen the head of another response.
         let is_late = self.response.has_begun && (way == Way::Request || holds_head != Some(true));
         if is_late || self.response.is_taken || !self.is_http {
-            self.is_reset = true;
-            return;
+            return self.reset();
         }
         self.is_answered = true;
+        self.place.wake();
         self.request.out.clear();
         self.response = Side { has_begun: true, ..Side::default() };
         let Reply { headers, body, details } = reply;
@@ -97,6 +98,12 @@ impl Chain {
             buffer.push(body);
             self.deliver(Way::Response, at, Piece::Data(buffer, true));
         }
+    }
+
+    /// The stream is cut off.
+    fn reset(&mut self) {
+        self.is_reset = true;
+        self.place.wake();
     }
 
     /// A filter failed: the stream goes on without it, or is answered.

@@ -69,7 +69,7 @@ fn a_request_is_sent_and_its_answer_heard() {
     let expected =
         [numbers, told("good"), told("end"), told("yes"), vec![status(0), status(200), status(0)]];
     assert_eq!(host.shown(), expected.concat());
-    chain.poll(&Context::from_waker(Waker::noop()));
+    chain.poll(Way::Request, &Context::from_waker(Waker::noop()));
     assert_eq!(out(&mut chain, Way::Request), [Out::Head(true)]);
     // It comes once.
     lock(&vm).http_response(id, answer()).unwrap();

@@ -34,8 +34,8 @@ fn told(name: &str, numbers: &[u32]) -> Vec<Shown> {
 }
 
 /// "When `parent_context_id` is `0` then a new plugin context is created, otherwise a new
-/// per-stream context is created." And `proxy_on_log` and `proxy_on_delete` are "called after `true`
-/// was returned from `proxy_on_done`": Envoy logs first.
+/// per-stream context is created." And `proxy_on_log` and `proxy_on_delete` are "called after
+/// `true` was returned from `proxy_on_done`": Envoy logs first.
 #[test]
 fn a_context_is_created_done_logged_and_deleted() {
     let host = Host::new(&telling(1));
@@ -136,7 +136,7 @@ fn the_effective_context_is_another_streams() {
     let running = host.running();
     lock(&running.vm).tick(running.root).unwrap();
     assert_eq!(host.shown(), [2, 0, 0, 0].map(status));
-    chain.poll(&std::task::Context::from_waker(std::task::Waker::noop()));
+    chain.poll(Way::Request, &std::task::Context::from_waker(std::task::Waker::noop()));
     assert_eq!(out(&mut chain, Way::Request), [filter::Out::Head(true)]);
     assert_eq!(chain.head(Way::Request).unwrap().get(b"x-late").unwrap(), "x-late");
 }

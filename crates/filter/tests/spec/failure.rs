@@ -119,7 +119,7 @@ fn streams_that_wait_in_it_fail_with_it() {
         chain.put_data(Way::Request, "abc".into(), true);
         let running = host.running();
         lock(&running.vm).tick(running.root).unwrap_err();
-        chain.poll(&Context::from_waker(Waker::noop()));
+        chain.poll(Way::Request, &Context::from_waker(Waker::noop()));
         match on_failure {
             OnFailure::Open => {
                 let outs = out(&mut chain, Way::Request);

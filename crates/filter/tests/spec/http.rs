@@ -123,12 +123,12 @@ fn a_pause_on_a_head_holds_everything() {
         assert_eq!(host.shown(), told("a request_headers", &[5, 0]));
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&count));
-        chain.poll(&Context::from_waker(&waker));
+        chain.poll(Way::Request, &Context::from_waker(&waker));
         let running = host.running();
         lock(&running.vm).tick(running.root).unwrap();
         assert_eq!(count.0.load(Relaxed), 1, "the driver is woken");
         assert_eq!(host.shown(), [0, 0, 2].map(status));
-        chain.poll(&Context::from_waker(&waker));
+        chain.poll(Way::Request, &Context::from_waker(&waker));
         let bodies = [told("a request_body", &[3, 0]), told("a request_body", &[1, 1])];
         assert_eq!(host.shown(), bodies.concat());
         let (body, ended) = body(&out(&mut chain, Way::Request));
@@ -187,7 +187,7 @@ fn going_on_with_what_does_not_wait_is_nothing() {
     chain.put_head(Way::Request, head(), false);
     let running = host.running();
     lock(&running.vm).tick(running.root).unwrap();
-    chain.poll(&Context::from_waker(Waker::noop()));
+    chain.poll(Way::Request, &Context::from_waker(Waker::noop()));
     assert_eq!(out(&mut chain, Way::Request), [Out::Head(false)]);
 }
 
@@ -206,7 +206,7 @@ fn a_pause_on_trailers_holds_the_end() {
     assert_eq!(out(&mut chain, Way::Request), [Out::Head(false)]);
     let running = host.running();
     lock(&running.vm).tick(running.root).unwrap();
-    chain.poll(&Context::from_waker(Waker::noop()));
+    chain.poll(Way::Request, &Context::from_waker(Waker::noop()));
     assert_eq!(out(&mut chain, Way::Request), [Out::Trailers]);
 }
 
@@ -366,6 +366,6 @@ fn before_0_2_0_there_are_other_names() {
     let running = host.running();
     lock(&running.vm).tick(running.root).unwrap();
     assert_eq!(host.shown(), [5, 0, 0, 0].map(status));
-    chain.poll(&Context::from_waker(Waker::noop()));
+    chain.poll(Way::Request, &Context::from_waker(Waker::noop()));
     assert_eq!(out(&mut chain, Way::Request), [Out::Head(true)]);
 }

@@ -74,7 +74,7 @@ fn a_new_connection_may_have_to_wait() {
     assert_eq!(out(&mut chain, Way::Request), []);
     let running = host.running();
     lock(&running.vm).tick(running.root).unwrap();
-    chain.poll(&Context::from_waker(Waker::noop()));
+    chain.poll(Way::Request, &Context::from_waker(Waker::noop()));
     let data = Out::Data("abc".into(), false);
     assert_eq!(out(&mut chain, Way::Request), [Out::Head(false), data]);
 }
@@ -101,7 +101,7 @@ fn data_may_have_to_wait() {
     lock(&running.vm).tick(running.root).unwrap();
     let sizes = [told("new", &[]), told("upstream", &[3, 0]), told("upstream", &[4, 0])];
     assert_eq!(host.shown(), [sizes.concat(), [0, 0].map(status).to_vec()].concat());
-    chain.poll(&Context::from_waker(Waker::noop()));
+    chain.poll(Way::Request, &Context::from_waker(Waker::noop()));
     assert_eq!(body(&out(&mut chain, Way::Response)).0, "aXcd");
 }
 
