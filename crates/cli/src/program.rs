@@ -5,6 +5,7 @@ use crate::console;
 use crate::exit::Failure;
 use base::{Error, Result};
 use engine::{Cache, Code, Engines, Kind, Settings, Source, Target, Tasks};
+use gateway::filter::Services;
 use http::client::Network;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub(crate) struct Program {
     cache: Option<Cache>,
     network: Arc<Network>,
     tasks: Tasks,
+    services: Arc<Services>,
 }
 
 /// Connections that all components together have open to others.
@@ -38,7 +40,8 @@ impl Program {
         };
         let network = Arc::new(Network::new(CONNECTIONS));
         let engines = Engines::new(Settings::default());
-        Ok(Arc::new(Self { engines, cache, network, tasks: Tasks::new() }))
+        let (tasks, services) = (Tasks::new(), Arc::default());
+        Ok(Arc::new(Self { engines, cache, network, tasks, services }))
     }
 
     /// Compiles a component, or takes it from the cache, and says so where it takes long.
@@ -47,6 +50,17 @@ impl Program {
         let compile = || Code::compile(source, target, &self.engines, self.cache.as_ref());
         console::announced(&what, compile)
             .map_err(|error| error.context(format!("component `{name}`")))
+    }
+
+    /// Compiles a filter, or takes it from the cache, and says so where it takes long.
+    pub(crate) fn filter(&self, name: &str, source: &Source) -> Result<wasmtime::Module> {
+        let what = format!("Compiling {name} ({})", megabytes(source.bytes.len()));
+        console::announced(&what, || engine::filter(source, &self.engines, self.cache.as_ref()))
+    }
+
+    /// What filters share.
+    pub(crate) fn services(&self) -> &Arc<Services> {
+        &self.services
     }
 
     /// Compiles a component into the cache.

@@ -63,7 +63,12 @@ async fn run(
     let grace = app.plan.http.as_ref().and_then(|http| http.shutdown_grace).unwrap_or(GRACE);
     let server = match bound.http.is_empty() {
         true => None,
-        false => Some(Server::start(bound.http, settings(&app.plan), app.routes())?),
+        false => {
+            let services = program.services();
+            app.set_clusters(services);
+            let services = Arc::clone(services);
+            Some(Server::start(bound.http, settings(&app.plan), app.routes(), services)?)
+        }
     };
     announce(server.as_ref());
     let mut triggers = Triggers::default();

@@ -135,7 +135,8 @@ fn neighbour(path: &Path) -> Option<String> {
     base::nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
-fn texts(section: &Section<'_>, key: &str) -> BTreeMap<String, Text> {
+/// Texts by their names.
+pub(crate) fn texts(section: &Section<'_>, key: &str) -> BTreeMap<String, Text> {
     let entries = section.entries(key).into_iter();
     entries
         .filter_map(|(name, value)| Some((name.value.to_owned(), section.reader.text(value)?)))

@@ -1,9 +1,11 @@
 //! What is to run, as plain data.
 
 use crate::binding::Binding;
+use crate::filter::{Filter, FilterUse};
 use crate::report::{Finding, Report, Severity};
 use crate::source::{At, Source};
 use crate::text::Text;
+use crate::upstream::Upstream;
 use base::Mistake;
 use base::egress::Rule;
 use std::collections::BTreeMap;
@@ -53,6 +55,10 @@ pub struct App {
     pub data: PathBuf,
     /// The components in the order of their names.
     pub components: Vec<Component>,
+    /// The servers that routes may lead to, in the order of their names.
+    pub upstreams: Vec<Upstream>,
+    /// What may stand before components and upstreams, in the order of their names.
+    pub filters: Vec<Filter>,
     /// The HTTP server, if there is one.
     pub http: Option<Http>,
     /// Calls by the clock.
@@ -175,6 +181,8 @@ pub struct Http {
     pub admin: Option<Listen>,
     /// What it serves. No two have the same host and path.
     pub routes: Vec<Route>,
+    /// The filters before all of them.
+    pub filters: Vec<FilterUse>,
     /// How long running requests may go on after SIGTERM.
     pub shutdown_grace: Option<Duration>,
     /// How long the head of a request may take to arrive.
@@ -231,10 +239,35 @@ pub struct Route {
     pub host: Option<String>,
     /// The beginning of the path; begins with `/`.
     pub path: String,
-    /// The name of the component, which exists.
-    pub component: String,
+    /// Who answers.
+    pub target: Target,
+    /// The filters before it, behind those of the server.
+    pub filters: Vec<FilterUse>,
     /// Where it stands in the file.
     pub at: Option<At>,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The component of this name, which exists.
+    Component(String),
+    /// The upstream of this name, which exists.
+    Upstream {
+        /// Its name.
+        name: String,
+        /// The upstream that gets copies, which exists.
+        mirror: Option<String>,
+        /// How many of a hundred requests are copied.
+        percent: u8,
+    },
+}
+
+impl Target {
+    /// Whether the component of this name answers.
+    pub fn is_component(&self, name: &str) -> bool {
+        matches!(self, Self::Component(component) if component == name)
+    }
 }
 
 /// A component that is called by the clock.

@@ -12,9 +12,10 @@ use std::hash::{Hash, Hasher};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use wasmtime::Module;
 use wasmtime::component::Component;
 
-/// A directory of compiled components.
+/// A directory of compiled components and modules.
 #[derive(Clone, Debug)]
 pub struct Cache {
     dir: PathBuf,
@@ -43,24 +44,25 @@ impl Cache {
         Ok(Self { dir: dir.to_owned() })
     }
 
-    /// The compiled component, from the cache or from the compiler.
+    /// The compiled component or module, from the cache or from the compiler.
     ///
     /// # Errors
     /// `Invalid` when it does not compile.
-    pub(crate) fn load(&self, engine: &Engine, source: &Source) -> Result<Component> {
+    pub(crate) fn load<T: Compiled>(&self, engine: &Engine, source: &Source) -> Result<T> {
         let key = key(engine, source);
-        if let Some(component) = self.find(engine, &key) {
-            return Ok(component);
+        if let Some(compiled) = self.find(engine, &key) {
+            return Ok(compiled);
         }
-        let code = compile(engine, source)?;
-        match self.store(&key, &code) {
-            Ok(path) => deserialize(engine, &path)
-                .map_err(|error| Error::internal(format!("loading compiled code: {error:#}"))),
+        let code = T::precompile(engine.wasmtime(), &source.bytes)
+            .map_err(|error| refused(source, &error))?;
+        let loaded = match self.store(&key, &code) {
+            Ok(path) => T::from_file(engine.wasmtime(), &path),
             Err(error) => {
                 tracing::warn!(%error, dir = %self.dir.display(), "compiled code is not kept");
-                deserialize_bytes(engine, &code)
+                T::from_bytes(engine.wasmtime(), &code)
             }
-        }
+        };
+        loaded.map_err(|error| Error::internal(format!("loading compiled code: {error:#}")))
     }
 
     /// Compiles into the cache what is not there yet.
@@ -68,10 +70,10 @@ impl Cache {
     /// # Errors
     /// `Invalid` when it does not compile.
     pub fn fill(&self, engine: &Engine, source: &Source) -> Result<()> {
-        self.load(engine, source).map(drop)
+        self.load::<Component>(engine, source).map(drop)
     }
 
-    fn find(&self, engine: &Engine, key: &str) -> Option<Component> {
+    fn find<T: Compiled>(&self, engine: &Engine, key: &str) -> Option<T> {
         let dir = self.dir.join(key);
         for entry in fs::read_dir(dir).ok()?.flatten() {
             let path = entry.path();
@@ -80,8 +82,8 @@ impl Cache {
                 continue;
             }
             let found = fs::read(&path).ok().filter(|code| hex(&Sha256::digest(code)) == digest);
-            match found.and_then(|_| deserialize(engine, &path).ok()) {
-                Some(component) => return Some(component),
+            match found.and_then(|_| T::from_file(engine.wasmtime(), &path).ok()) {
+                Some(compiled) => return Some(compiled),
                 None => {
                     tracing::warn!(path = %path.display(), "damaged compiled code is discarded");
                     drop(fs::remove_file(&path));
@@ -102,34 +104,68 @@ impl Cache {
     }
 }
 
-/// Compiles without keeping anything.
-pub(crate) fn load_uncached(engine: &Engine, source: &Source) -> Result<Component> {
-    Component::from_binary(engine.wasmtime(), &source.bytes)
-        .map_err(|error| refused(source, &error))
-}
-
-/// Compiles to code that [`Cache`] and `wharf compile` write to files.
-pub(crate) fn compile(engine: &Engine, source: &Source) -> Result<Vec<u8>> {
-    engine.wasmtime().precompile_component(&source.bytes).map_err(|error| refused(source, &error))
+/// Compiles, or takes what `cache` has.
+///
+/// # Errors
+/// `Invalid` when it does not compile.
+pub(crate) fn load<T: Compiled>(
+    engine: &Engine,
+    source: &Source,
+    cache: Option<&Cache>,
+) -> Result<T> {
+    match cache {
+        Some(cache) => cache.load(engine, source),
+        None => {
+            T::compile(engine.wasmtime(), &source.bytes).map_err(|error| refused(source, &error))
+        }
+    }
 }
 
 fn refused(source: &Source, error: &wasmtime::Error) -> Error {
     Error::invalid(format!("compiling `{}`: {error:#}", source.path.display()))
 }
 
-#[expect(unsafe_code, reason = "the digest and the owner of the file were checked")]
-fn deserialize(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the file lies in a directory that only this user can write, and its content is what
-    // this program's compiler produced, by the digest in its name.
-    unsafe { Component::deserialize_file(engine.wasmtime(), path) }
+/// What is compiled and kept.
+pub(crate) trait Compiled: Sized {
+    /// Compiles without keeping anything.
+    fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
+    /// Compiles to what a file of the cache holds.
+    fn precompile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Vec<u8>>;
+    /// What a file of the cache holds, whose digest and place were checked.
+    fn from_file(engine: &wasmtime::Engine, path: &Path) -> wasmtime::Result<Self>;
+    /// What `precompile` of this process has made.
+    fn from_bytes(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self>;
 }
 
-#[expect(unsafe_code, reason = "the code comes from the compiler of this process")]
-fn deserialize_bytes(engine: &Engine, code: &[u8]) -> Result<Component> {
-    // SAFETY: the bytes were produced by `precompile_component` of this process.
-    unsafe { Component::deserialize(engine.wasmtime(), code) }
-        .map_err(|error| Error::internal(format!("loading compiled code: {error:#}")))
+macro_rules! compiled {
+    ($name:ident, $precompile:ident) => {
+        impl Compiled for $name {
+            fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
+                Self::from_binary(engine, bytes)
+            }
+
+            fn precompile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+                engine.$precompile(bytes)
+            }
+
+            #[expect(unsafe_code, reason = "the digest and the owner of the file were checked")]
+            fn from_file(engine: &wasmtime::Engine, path: &Path) -> wasmtime::Result<Self> {
+                // SAFETY: the file lies in a directory that only this user can write, and its
+                // content is what this program's compiler produced, by the digest in its name.
+                unsafe { Self::deserialize_file(engine, path) }
+            }
+
+            #[expect(unsafe_code, reason = "the code comes from the compiler of this process")]
+            fn from_bytes(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self> {
+                // SAFETY: the bytes were produced by `precompile` of this process.
+                unsafe { Self::deserialize(engine, code) }
+            }
+        }
+    };
 }
+
+compiled!(Component, precompile_component);
+compiled!(Module, precompile_module);
 
 /// The content, the engine's settings and Wasmtime's version, in one name.
 fn key(engine: &Engine, source: &Source) -> String {

@@ -1,7 +1,7 @@
 //! A component's compiled code, before anything is granted to it.
 
 use crate::cache::{self, Cache};
-use crate::{Engine, Engines, Guest, Kind, Source, Wasm};
+use crate::{Engine, Engines, Guest, Kind, Limits, Source, Wasm};
 use base::{Error, Result};
 use wasmtime::component::Component;
 
@@ -24,6 +24,24 @@ pub struct Target {
     pub stack: usize,
 }
 
+/// Compiles a Proxy-Wasm filter, or takes what `cache` has of it.
+///
+/// # Errors
+/// `Invalid` when it is none or does not compile; `Unavailable` when the engine cannot be set up.
+pub fn filter(
+    source: &Source,
+    engines: &Engines,
+    cache: Option<&Cache>,
+) -> Result<wasmtime::Module> {
+    if source.wasm != Wasm::Filter {
+        let what = source.wasm.describe();
+        let error = Error::invalid(format!("`{}` is {what}", source.path.display()));
+        return Err(error.with_hint("a filter is a core module of the Proxy-Wasm ABI"));
+    }
+    let engine = engines.pick(Kind::Plain, Limits::default().stack)?;
+    cache::load(&engine, source, cache)
+}
+
 impl Code {
     /// Compiles a component, or takes what `cache` has of it.
     ///
@@ -41,10 +59,7 @@ impl Code {
             return Err(Error::invalid(format!("`{}` is {what}", source.path.display())));
         }
         let engine = engines.pick(Kind::of(source.wasm, target.winch), target.stack)?;
-        let component = match cache {
-            Some(cache) => cache.load(&engine, source),
-            None => cache::load_uncached(&engine, source),
-        }?;
+        let component = cache::load(&engine, source, cache)?;
         Ok(Self { engine, component })
     }
 

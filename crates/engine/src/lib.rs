@@ -28,7 +28,7 @@ pub use budget::Budget;
 pub use cache::Cache;
 pub use calls::{Calls, Counts};
 pub use capability::{Capability, Grants, Plugin, plugin, served};
-pub use code::{Code, Target};
+pub use code::{Code, Target, filter};
 pub use ctx::{Ctx, Has, Request, View};
 pub use deadline::Deadline;
 pub use engines::{Engine, Engines, Kind, Settings};

@@ -31,7 +31,7 @@ pub trait Outside: Send {
     fn log(&mut self, plugin: &Plugin, level: LogLevel, message: &[u8]);
 
     /// Has `proxy_on_tick` called for this context again and again; `None` ends it.
-    fn set_tick(&mut self, context: u32, period: Option<Duration>);
+    fn set_tick(&mut self, plugin: &Arc<Plugin>, context: u32, period: Option<Duration>);
 
     /// What all filters of a `vm_id` share.
     fn shared(&self) -> &dyn SharedData;
@@ -40,7 +40,7 @@ pub trait Outside: Send {
     fn queues(&self) -> &dyn Queues;
 
     /// Hears that a queue of this virtual machine has something.
-    fn mailbox(&self) -> Arc<dyn Mailbox>;
+    fn mailbox(&self, plugin: &Arc<Plugin>) -> Arc<dyn Mailbox>;
 
     /// A metric with this name, which other filters may have as well.
     fn metric(&mut self, plugin: &Plugin, kind: MetricType, name: &str) -> Arc<Metric>;
@@ -49,17 +49,20 @@ pub trait Outside: Send {
     ///
     /// # Errors
     /// `BadArgument` for an unknown upstream, `InternalFailure` if it cannot be begun.
-    fn http_call(&mut self, plugin: &Plugin, id: u32, call: HttpCall) -> Result<(), Status>;
+    fn http_call(&mut self, plugin: &Arc<Plugin>, id: u32, call: HttpCall) -> Result<(), Status>;
 
     /// Begins a call of gRPC with one message. What comes is told by
     /// [`Vm::grpc`](crate::Vm::grpc).
     ///
     /// # Errors
     /// `ParseFailure` for an unknown upstream, `InternalFailure` if it cannot be begun.
-    fn grpc_call(&mut self, plugin: &Plugin, id: u32, call: GrpcCall) -> Result<(), Status>;
+    fn grpc_call(&mut self, plugin: &Arc<Plugin>, id: u32, call: GrpcCall) -> Result<(), Status>;
 
     /// A message on a stream of gRPC; the last one if `end`.
-    fn grpc_send(&mut self, id: u32, message: Bytes, end: bool);
+    ///
+    /// # Errors
+    /// `InternalFailure` when too many wait, or the stream has broken off.
+    fn grpc_send(&mut self, id: u32, message: Bytes, end: bool) -> Result<(), Status>;
 
     /// No more messages are sent on a stream of gRPC.
     fn grpc_close(&mut self, id: u32);

@@ -279,7 +279,8 @@ impl Vm {
                 state.calls.remove(&id);
                 state.outside.cancel(id);
             }
-            state.outside.set_tick(root, None);
+            let plugin = Arc::clone(&state.plugin);
+            state.outside.set_tick(&plugin, root, None);
         }
         Ok(is_over)
     }
@@ -435,7 +436,8 @@ impl Vm {
             .map(|(id, _)| *id)
             .collect();
         for root in roots {
-            state.outside.set_tick(root, None);
+            let plugin = Arc::clone(&state.plugin);
+            state.outside.set_tick(&plugin, root, None);
         }
         let streams = state.contexts.values().filter_map(|context| context.stream.as_ref());
         streams.for_each(|(place, _)| place.wake());

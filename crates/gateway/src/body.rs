@@ -1,6 +1,8 @@
 //! The bodies of both directions.
 
+use crate::filter::Filtered;
 use crate::stall::{Bodies, Mark};
+use crate::upstream::Proxied;
 use bytes::Bytes;
 use http::incoming::Answer;
 use http_body::{Body, Frame, SizeHint};
@@ -9,12 +11,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use wasmtime_wasi_http::Error;
 
-/// The body of an answer: the guest's, or one of ours.
+/// The body of an answer: the guest's, a server's, or one of ours.
 pub(crate) enum Outgoing {
     /// A guest's, complete.
     Whole(Answer),
     /// A guest's, still being made and taken.
     Flowing(Answer, Arc<Mark>),
+    /// A server's, complete or still coming.
+    Proxied(Proxied, Option<Arc<Mark>>),
+    /// What filters have left of one of these.
+    Filtered(Filtered, Option<Arc<Mark>>),
     /// A short text of ours.
     Text(Option<Bytes>),
 }
@@ -26,6 +32,18 @@ impl Outgoing {
             true => Self::Whole(answer),
             false => Self::Flowing(answer, bodies.watch()),
         }
+    }
+
+    /// A server's answer on a connection with these bodies.
+    pub(crate) fn proxied(answer: Proxied, bodies: &Bodies) -> Self {
+        let mark = (!answer.is_complete()).then(|| bodies.watch());
+        Self::Proxied(answer, mark)
+    }
+
+    /// What filters have left of an answer on a connection with these bodies.
+    pub(crate) fn filtered(answer: Filtered, bodies: &Bodies) -> Self {
+        let mark = (!answer.is_complete()).then(|| bodies.watch());
+        Self::Filtered(answer, mark)
     }
 
     pub(crate) fn text(text: impl Into<Bytes>) -> Self {
@@ -44,15 +62,11 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.get_mut() {
             Self::Whole(answer) => Pin::new(answer).poll_frame(cx),
-            Self::Flowing(answer, mark) => {
-                let frame = Pin::new(answer).poll_frame(cx);
-                if frame.is_ready() {
-                    mark.given();
-                } else {
-                    mark.wanted();
-                }
-                frame
-            }
+            Self::Flowing(answer, mark) => mark.note(Pin::new(answer).poll_frame(cx)),
+            Self::Proxied(answer, Some(mark)) => mark.note(Pin::new(answer).poll_frame(cx)),
+            Self::Proxied(answer, None) => Pin::new(answer).poll_frame(cx),
+            Self::Filtered(answer, Some(mark)) => mark.note(Pin::new(answer).poll_frame(cx)),
+            Self::Filtered(answer, None) => Pin::new(answer).poll_frame(cx),
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         }
     }
@@ -60,6 +74,8 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(answer) | Self::Flowing(answer, _) => answer.is_end_stream(),
+            Self::Proxied(answer, _) => answer.is_end_stream(),
+            Self::Filtered(answer, _) => answer.is_end_stream(),
             Self::Text(text) => text.is_none(),
         }
     }
@@ -67,6 +83,8 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(answer) | Self::Flowing(answer, _) => answer.size_hint(),
+            Self::Proxied(answer, _) => answer.size_hint(),
+            Self::Filtered(answer, _) => answer.size_hint(),
             Self::Text(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
             }
@@ -74,14 +92,60 @@ impl Body for Outgoing {
     }
 }
 
+/// The body of a request: as the client sends it, or as filters have left that.
+pub(crate) enum Received {
+    /// The client's.
+    Client(hyper::body::Incoming),
+    /// What filters have left of it.
+    Filtered(Filtered),
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let body = match self.get_mut() {
+            Self::Client(body) => body,
+            Self::Filtered(body) => return Pin::new(body).poll_frame(cx),
+        };
+        Poll::Ready(ready!(Pin::new(body).poll_frame(cx)).map(|frame| {
+            frame.map_err(|error| {
+                // A client that went away in the middle.
+                match error.is_incomplete_message() || error.is_canceled() {
+                    true => Error::ConnectionTerminated,
+                    false => Error::HttpProtocolError,
+                }
+            })
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Client(body) => body.is_end_stream(),
+            Self::Filtered(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Client(body) => body.size_hint(),
+            Self::Filtered(body) => body.size_hint(),
+        }
+    }
+}
+
 /// The body of a request, cut off where it is longer than it may be.
 pub(crate) struct Incoming {
-    body: hyper::body::Incoming,
+    body: Received,
     rest: u64,
 }
 
 impl Incoming {
-    pub(crate) fn new(body: hyper::body::Incoming, limit: u64) -> Self {
+    pub(crate) fn new(body: Received, limit: u64) -> Self {
         Self { body, rest: limit }
     }
 }
@@ -96,23 +160,16 @@ impl Body for Incoming {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => match frame.data_ref() {
-                Some(data) => match this.rest.checked_sub(data.len() as u64) {
-                    Some(rest) => {
-                        this.rest = rest;
-                        Some(Ok(frame))
-                    }
-                    None => Some(Err(Error::HttpRequestBodySize(None))),
-                },
-                None => Some(Ok(frame)),
-            },
-            // A client that went away in the middle.
-            Some(Err(error)) if error.is_incomplete_message() || error.is_canceled() => {
-                Some(Err(Error::ConnectionTerminated))
+        let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) else {
+            return Poll::Ready(frame);
+        };
+        let length = data.map_or(0, |data| data.len() as u64);
+        Poll::Ready(match this.rest.checked_sub(length) {
+            Some(rest) => {
+                this.rest = rest;
+                frame
             }
-            Some(Err(_)) => Some(Err(Error::HttpProtocolError)),
-            None => None,
+            None => Some(Err(Error::HttpRequestBodySize(None))),
         })
     }
 

@@ -6,14 +6,21 @@ use crate::stall::Bodies;
 use base::egress::Egress;
 use http_types::{HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
+/// The number of the next connection.
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
 /// What is the same for every request of a connection.
 pub(crate) struct Peer {
     address: HeaderValue,
+    port: u16,
+    /// Of all connections of the program.
+    number: u64,
     proto: HeaderValue,
     trusted: bool,
     /// The answers on this connection that are under way.
@@ -26,10 +33,17 @@ impl Peer {
         Self {
             // An address is always a valid field value.
             address: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
+            port,
+            number: NUMBER.fetch_add(1, Relaxed),
             proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
             trusted: trusted.allows_address(None, None, address, port),
             bodies: Bodies::default(),
         }
+    }
+
+    /// The other end of the connection, and the connection's number.
+    pub(crate) fn end(&self) -> (&str, u16, u64) {
+        (self.address.to_str().unwrap_or_default(), self.port, self.number)
     }
 
     /// Whether the client spoke TLS, to us or to the proxy that we believe.
@@ -38,6 +52,14 @@ impl Peer {
             Some(proto) => proto == "https",
             None => self.proto == "https",
         }
+    }
+
+    /// Where a request comes from: the client's address, as far as whom we trust says it.
+    pub(crate) fn source(&self, headers: &HeaderMap) -> String {
+        let told = headers.get_all(FOR).iter().next_back().filter(|_| self.trusted);
+        let told = told.and_then(|value| value.to_str().ok()?.rsplit(',').next());
+        let told = told.map(str::trim).filter(|told| !told.is_empty());
+        told.or(self.address.to_str().ok()).unwrap_or_default().to_owned()
     }
 
     /// Puts the fields into a request.
@@ -79,6 +101,7 @@ mod tests {
     fn a_stranger_cannot_say_who_it_is() {
         let (peer, mut headers) = (peer(&[]), forged());
         assert!(!peer.is_https(&headers));
+        assert_eq!(peer.source(&headers), "10.0.0.9");
         peer.mark(&mut headers, &HeaderValue::from_static("h"));
         assert_eq!(headers.get(FOR).unwrap(), "10.0.0.9");
         assert_eq!(headers.get(PROTO).unwrap(), "http");
@@ -89,8 +112,10 @@ mod tests {
     fn a_trusted_proxy_is_believed() {
         let (peer, mut headers) = (peer(&["10.0.0.0/24"]), forged());
         assert!(peer.is_https(&headers));
+        assert_eq!(peer.source(&headers), "1.2.3.4");
         peer.mark(&mut headers, &HeaderValue::from_static("h"));
         assert_eq!(headers.get(FOR).unwrap(), "1.2.3.4, 10.0.0.9");
+        assert_eq!(peer.source(&HeaderMap::new()), "10.0.0.9");
         assert_eq!(headers.get(PROTO).unwrap(), "https");
     }
 }

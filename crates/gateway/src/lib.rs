@@ -6,6 +6,8 @@
 pub mod admin;
 mod body;
 mod connection;
+mod failure;
+pub mod filter;
 mod forwarded;
 mod id;
 mod io;
@@ -16,8 +18,9 @@ mod routes;
 mod server;
 mod settings;
 mod stall;
+pub mod upstream;
 
 pub use listener::Bound;
-pub use routes::{Route, Routes, Target};
+pub use routes::{Forward, Route, Routes, Target};
 pub use server::{Report, Server};
 pub use settings::{Listener, Settings};

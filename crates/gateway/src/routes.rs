@@ -1,5 +1,8 @@
-//! Which component answers which request: by host, then by the longest path prefix.
+//! Who answers which request: by host, then by the longest path prefix.
 
+use crate::filter::Filters;
+use crate::upstream::{Mirror, Upstream};
+use ::filter::Plugin;
 use http::incoming::Handler;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +16,14 @@ pub struct Route {
     pub path: String,
     /// Who answers.
     pub target: Target,
+    /// The filters that stand before, in their order.
+    pub filters: Filters,
+}
+
+/// Where a request goes.
+pub(crate) struct Found {
+    pub(crate) target: Target,
+    pub(crate) filters: Filters,
 }
 
 /// Who answers.
@@ -20,6 +31,17 @@ pub struct Route {
 pub enum Target {
     /// A component.
     Component(Arc<Handler>),
+    /// A server of an upstream.
+    Upstream(Forward),
+}
+
+/// What becomes of requests that go to an upstream.
+#[derive(Clone)]
+pub struct Forward {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Where copies of them go.
+    pub mirror: Option<Mirror>,
 }
 
 /// All routes, in the order in which they are looked at.
@@ -58,8 +80,8 @@ impl Routes {
     }
 
     /// Who answers a request for `path` at `host` (which may carry a port).
-    pub fn find(&self, host: &str, path: &str) -> Option<&Target> {
-        let mut found = None;
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Found> {
+        let mut found: Option<&Route> = None;
         if !self.exact.is_empty() || !self.below.is_empty() {
             let host = without_port(host).trim_end_matches('.').to_ascii_lowercase();
             found = self.exact.get(&host).and_then(|routes| among(routes, path));
@@ -70,16 +92,32 @@ impl Routes {
                 found = is_below.then(|| among(routes, path)).flatten();
             }
         }
-        found.or_else(|| among(&self.any, path))
+        let Route { target, filters, .. } = found.or_else(|| among(&self.any, path))?;
+        Some(Found { target: target.clone(), filters: Arc::clone(filters) })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Route> {
+        let exact = self.exact.values().flatten();
+        let below = self.below.iter().flat_map(|(_, routes)| routes);
+        exact.chain(below).chain(&self.any)
+    }
+
+    /// Every filter that stands before something, each once.
+    pub fn filters(&self) -> Filters {
+        let mut filters: Vec<Arc<Plugin>> = Vec::new();
+        for filter in self.all().flat_map(|route| route.filters.iter()) {
+            if !filters.iter().any(|known| Arc::ptr_eq(known, filter)) {
+                filters.push(Arc::clone(filter));
+            }
+        }
+        filters.into()
     }
 
     /// Every handler that a route leads to, each once.
     pub fn handlers(&self) -> Vec<Arc<Handler>> {
-        let exact = self.exact.values().flatten();
-        let below = self.below.iter().flat_map(|(_, routes)| routes);
         let mut handlers: Vec<Arc<Handler>> = Vec::new();
-        for route in exact.chain(below).chain(&self.any) {
-            let Target::Component(handler) = &route.target;
+        for route in self.all() {
+            let Target::Component(handler) = &route.target else { continue };
             if !handlers.iter().any(|known| Arc::ptr_eq(known, handler)) {
                 handlers.push(Arc::clone(handler));
             }
@@ -88,8 +126,8 @@ impl Routes {
     }
 }
 
-fn among<'a>(routes: &'a [Route], path: &str) -> Option<&'a Target> {
-    routes.iter().find(|route| covers(&route.path, path)).map(|route| &route.target)
+fn among<'a>(routes: &'a [Route], path: &str) -> Option<&'a Route> {
+    routes.iter().find(|route| covers(&route.path, path))
 }
 
 /// Whether `prefix` is about `path`, in whole segments.

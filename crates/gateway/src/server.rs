@@ -1,5 +1,6 @@
 //! The threads that serve, and how they stop.
 
+use crate::filter::{self, Services};
 use crate::listener::Bound;
 use crate::path::Shared;
 use crate::quiet;
@@ -12,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// How often instances that nobody used are let go.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -38,7 +39,12 @@ impl Server {
     ///
     /// # Errors
     /// `Unavailable` when the machine gives no threads.
-    pub fn start(bound: Vec<Bound>, settings: Settings, routes: Routes) -> Result<Self> {
+    pub fn start(
+        bound: Vec<Bound>,
+        settings: Settings,
+        routes: Routes,
+        services: Arc<Services>,
+    ) -> Result<Self> {
         let addresses = bound.iter().map(|bound| (bound.address(), bound.is_tls())).collect();
         let room = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let (stop, end) = (Stop::new(), Stop::new());
@@ -47,6 +53,9 @@ impl Server {
             routes: ArcSwap::from_pointee(routes),
             settings,
             tasks: Tasks::new(),
+            services,
+            rerouted: watch::Sender::new(()),
+            stop: stop.child(),
         });
         let mut server = Self { shared, threads: Vec::new(), addresses, stop, end };
         for number in 0..threads {
@@ -75,6 +84,7 @@ impl Server {
                     shared.tasks.spawn(accept);
                 }
                 shared.tasks.spawn(quiet::watch(stop.clone()));
+                shared.tasks.spawn(filter::keep(Arc::clone(&shared), stop.clone()));
                 if number == 0 {
                     shared.tasks.spawn(sweep(Arc::clone(&shared), stop.clone()));
                 }
@@ -94,6 +104,7 @@ impl Server {
     /// Routes new requests by `routes` from now on. Requests that run keep their component.
     pub fn reroute(&self, routes: Routes) {
         self.shared.routes.store(Arc::new(routes));
+        self.shared.rerouted.send_replace(());
     }
 
     /// The routes of now.

@@ -90,8 +90,7 @@ pub(crate) fn send(call: &mut Call<'_>, id: u32, message: u32, size: u32, end: u
         return Err(Status::BadArgument.into());
     }
     stream.is_open = end == 0;
-    state.outside.grpc_send(id, message, end != 0);
-    Ok(())
+    Ok(state.outside.grpc_send(id, message, end != 0)?)
 }
 
 /// `proxy_grpc_cancel`: nothing is heard of it any more.

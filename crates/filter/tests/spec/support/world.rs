@@ -88,7 +88,7 @@ impl Outside for World {
         self.table().lines.push((level, message.to_vec()));
     }
 
-    fn set_tick(&mut self, context: u32, period: Option<Duration>) {
+    fn set_tick(&mut self, _plugin: &Arc<Plugin>, context: u32, period: Option<Duration>) {
         match period {
             Some(period) => drop(self.table().ticks.insert(context, period)),
             None => drop(self.table().ticks.remove(&context)),
@@ -103,7 +103,7 @@ impl Outside for World {
         &*self.queues
     }
 
-    fn mailbox(&self) -> Arc<dyn Mailbox> {
+    fn mailbox(&self, _plugin: &Arc<Plugin>) -> Arc<dyn Mailbox> {
         Arc::new(self.clone())
     }
 
@@ -113,7 +113,7 @@ impl Outside for World {
         Arc::clone(made.or_insert_with(|| Arc::new(Metric::new(kind))))
     }
 
-    fn http_call(&mut self, _plugin: &Plugin, id: u32, call: HttpCall) -> Result<(), Status> {
+    fn http_call(&mut self, _plugin: &Arc<Plugin>, id: u32, call: HttpCall) -> Result<(), Status> {
         match call.upstream.as_str() {
             "unknown" => Err(Status::BadArgument),
             "broken" => Err(Status::InternalFailure),
@@ -124,7 +124,7 @@ impl Outside for World {
         }
     }
 
-    fn grpc_call(&mut self, _plugin: &Plugin, id: u32, call: GrpcCall) -> Result<(), Status> {
+    fn grpc_call(&mut self, _plugin: &Arc<Plugin>, id: u32, call: GrpcCall) -> Result<(), Status> {
         match call.upstream.as_str() {
             "unknown" => Err(Status::ParseFailure),
             "broken" => Err(Status::InternalFailure),
@@ -135,8 +135,9 @@ impl Outside for World {
         }
     }
 
-    fn grpc_send(&mut self, id: u32, message: Bytes, end: bool) {
+    fn grpc_send(&mut self, id: u32, message: Bytes, end: bool) -> Result<(), Status> {
         self.table().begun.push((id, Begun::Sent(message, end)));
+        Ok(())
     }
 
     fn grpc_close(&mut self, id: u32) {

@@ -1,0 +1,172 @@
+//! From a filter's section to plugins that were tried.
+
+use super::problems::Problems;
+use super::{Host, Led};
+use crate::beside::beside;
+use ::filter::{HeadersStop, Isolation, Limits, Module, OnFailure, Plugin};
+use base::Result;
+use deployment::{FilterUse, Http};
+use engine::Source;
+use gateway::filter::{Clusters, Filters, try_out};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The filters of an app, by their names.
+pub(crate) type All = BTreeMap<String, Made>;
+
+/// One filter, and what it was made of.
+#[derive(Clone)]
+pub(crate) struct Made {
+    of: deployment::Filter,
+    bytes: Arc<[u8]>,
+    plugin: Arc<Plugin>,
+    /// With configurations of places' own.
+    others: Vec<Arc<Plugin>>,
+}
+
+/// Every filter, compiled and tried once with each of its configurations. What an earlier file made
+/// of the same section and code goes on as it is.
+pub(super) async fn all(
+    app: &deployment::App,
+    host: Host<'_>,
+    upstreams: &BTreeMap<String, Led>,
+    problems: &mut Problems,
+) -> All {
+    let clusters = clusters(upstreams);
+    let mut all = All::new();
+    for of in &app.filters {
+        let uses = app.http.iter().flat_map(uses).filter(|it| it.name == of.name);
+        let configurations = uses.filter_map(|it| it.configuration.as_ref());
+        let configurations: Vec<bytes::Bytes> =
+            configurations.map(|text| text.reveal().to_owned().into()).collect();
+        match one(of, host, &configurations, &clusters).await {
+            Ok(made) => drop(all.insert(of.name.clone(), made)),
+            Err(error) => {
+                problems.add(Some(&of.source_at), error.context(format!("filter `{}`", of.name)));
+            }
+        }
+    }
+    all
+}
+
+/// Where filters stand.
+fn uses(http: &Http) -> impl Iterator<Item = &FilterUse> {
+    http.filters.iter().chain(http.routes.iter().flat_map(|route| &route.filters))
+}
+
+/// The upstreams, as filters call them.
+pub(crate) fn clusters(upstreams: &BTreeMap<String, Led>) -> Clusters {
+    let cluster = |(name, led): (&String, &Led)| (name.clone(), Arc::clone(&led.upstream));
+    upstreams.iter().map(cluster).collect()
+}
+
+/// The filters before a route: those of the server, then its own.
+pub(super) fn before(all: &All, http: &Http, route: &deployment::Route) -> Filters {
+    let uses = http.filters.iter().chain(&route.filters);
+    uses.filter_map(|it| all.get(&it.name)?.find(it.configuration.as_ref())).collect()
+}
+
+impl Made {
+    /// The plugin with this configuration, or with the section's.
+    fn find(&self, configuration: Option<&deployment::Text>) -> Option<Arc<Plugin>> {
+        let Some(configuration) = configuration else { return Some(Arc::clone(&self.plugin)) };
+        let is = |it: &&Arc<Plugin>| it.configuration == configuration.reveal();
+        self.others.iter().chain([&self.plugin]).find(is).cloned()
+    }
+}
+
+async fn one(
+    of: &deployment::Filter,
+    host: Host<'_>,
+    configurations: &[bytes::Bytes],
+    clusters: &Clusters,
+) -> Result<Made> {
+    let earlier = host.earlier.and_then(|app| app.filters.get(&of.name));
+    let (path, lenient) = (of.source.clone(), of.lenient);
+    let (program, name) = (Arc::clone(host.program), of.name.clone());
+    let known = earlier.map(|made| (Arc::clone(&made.bytes), made.plugin.module.clone()));
+    let was_lenient = earlier.is_some_and(|made| made.of.lenient);
+    let (bytes, module) = beside(move || {
+        let source = Source::read(&path)?;
+        let bytes = Arc::clone(&source.bytes);
+        let module = match known {
+            Some((same, module)) if same == bytes && was_lenient == lenient => module,
+            _ => Module::new(program.filter(&name, &source)?, lenient)?,
+        };
+        Ok((bytes, module))
+    })
+    .await?;
+    // The place in the file is no part of what it is.
+    let as_before = |made: &&Made| {
+        let (at, source_at) = (of.at.clone(), of.source_at.clone());
+        deployment::Filter { at, source_at, ..made.of.clone() } == *of && made.bytes == bytes
+    };
+    let earlier = earlier.filter(as_before);
+    let plugin = match earlier {
+        Some(made) => Arc::clone(&made.plugin),
+        None => tried(plugin(of, module), clusters)?,
+    };
+    let mut others: Vec<Arc<Plugin>> = Vec::new();
+    for configuration in configurations {
+        let is = |it: &&Arc<Plugin>| it.configuration == *configuration;
+        if others.iter().any(|other| is(&other)) || is(&&plugin) {
+            continue;
+        }
+        let same = earlier.and_then(|made| made.others.iter().find(is));
+        others.push(match same {
+            Some(same) => Arc::clone(same),
+            None => {
+                let configuration = configuration.clone();
+                tried(Plugin { configuration, ..(*plugin).clone() }, clusters)?
+            }
+        });
+    }
+    Ok(Made { of: of.clone(), bytes, plugin, others })
+}
+
+/// Starts and configures it once, away from all requests.
+fn tried(plugin: Plugin, clusters: &Clusters) -> Result<Arc<Plugin>> {
+    let plugin = Arc::new(plugin);
+    try_out(&plugin, clusters.clone())?;
+    Ok(plugin)
+}
+
+/// What the file says, and where it says nothing what is usual.
+fn plugin(of: &deployment::Filter, module: Module) -> Plugin {
+    let usual = Limits::default();
+    let set = &of.limits;
+    let text = |text: &deployment::Text| bytes::Bytes::from(text.reveal().to_owned());
+    let environment = of.environment.iter();
+    Plugin {
+        root_id: of.root_id.as_str().into(),
+        vm_id: of.vm_id.as_str().into(),
+        vm_configuration: text(&of.vm_configuration),
+        configuration: text(&of.configuration),
+        environment: environment
+            .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
+            .collect(),
+        capabilities: of.capabilities.as_ref().map(|names| names.iter().cloned().collect()),
+        limits: Limits {
+            memory: set.memory.unwrap_or(usual.memory),
+            table_elements: set.table_elements.unwrap_or(usual.table_elements),
+            callback: set.callback.unwrap_or(usual.callback),
+            buffer: set.buffer.unwrap_or(usual.buffer),
+            calls: set.calls.unwrap_or(usual.calls),
+        },
+        on_failure: match of.on_failure {
+            Some(deployment::OnFailure::Closed) => OnFailure::Closed,
+            Some(deployment::OnFailure::Open) => OnFailure::Open,
+            Some(deployment::OnFailure::Reload) | None => OnFailure::Reload,
+        },
+        headers_stop: match of.headers_stop {
+            Some(deployment::HeadersStop::Iteration) => HeadersStop::Iteration,
+            Some(deployment::HeadersStop::All) | None => HeadersStop::All,
+        },
+        isolation: match of.isolation {
+            Some(deployment::Isolation::Plugin) => Isolation::Plugin,
+            Some(deployment::Isolation::Stream) => Isolation::Stream,
+            Some(deployment::Isolation::Worker) | None => Isolation::Worker,
+        },
+        ..Plugin::new(of.name.as_str(), module)
+    }
+}
