@@ -30,7 +30,7 @@ pub(crate) fn build(options: &Options) -> Result<()> {
     step("guests in Rust", || rust::build(options.cached_toolchain, None))?;
     if !options.rust_only {
         step("guests in C", c::build)?;
-        step("guests in Python and JavaScript", script::build)?;
+        step("guests in other languages", script::build)?;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ const PACKAGES: &[Package] = &[
         name: "libclang-rt-22-dev-wasm32",
         present: Sign::Path("/usr/lib/llvm-22/lib/clang/22/lib/wasi/libclang_rt.builtins-wasm32.a"),
     },
-    // Guests in Python and JavaScript; PyPI has a Node.js that is new enough, Debian may not.
+    // Guests in Python, Go and JavaScript; PyPI has a Node.js that is new enough, Debian may not.
     Package { name: "python3", present: Sign::Program(&["python3"]) },
     Package { name: "python3-venv", present: Sign::PythonModules("ensurepip, venv") },
     // `setpriv`, by which tests give up the rights of root.

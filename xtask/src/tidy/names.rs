@@ -102,11 +102,7 @@ fn type_name(module: &str) -> String {
 /// The list that tests are made from has exactly the guests that have a folder, and each has tests.
 fn of_guests(root: &Path) -> Result<Vec<String>> {
     let list = read(&root.join("crates/testkit/src/guests.rs"))?;
-    let calls = list.lines().filter_map(|line| line.trim().strip_prefix("$each!("));
-    let listed: BTreeSet<String> = calls
-        .filter_map(|rest| rest.strip_suffix(");"))
-        .map(|name| name.replace('_', "-"))
-        .collect();
+    let listed = listed(&list, "foreach_guest");
     let mut built = BTreeSet::new();
     for language in ["rust", "c", "python", "js"] {
         built.extend(folders(&root.join("guests").join(language))?);
@@ -125,10 +121,32 @@ fn of_guests(root: &Path) -> Result<Vec<String>> {
     let tests = sources(&root.join("crates/cli/tests/integration"))?;
     let untested = listed.iter().filter(|name| !is_tested(name, &tests));
     problems.extend(untested.map(|name| format!("guests: {name} has a name among tests alone")));
-    let missing = built.difference(&listed).map(|name| format!("guests: {name} is run by no test"));
-    let gone = listed.difference(&built).map(|name| format!("guests: there is no {name}"));
-    problems.extend(missing.chain(gone));
+    problems.extend(differences(&built, &listed));
+    // Which of them are run is known to the compiler, where the list is used.
+    let mut filters = BTreeSet::new();
+    for language in folders(&root.join("guests/filters"))? {
+        if language != "include" {
+            filters.extend(folders(&root.join("guests/filters").join(language))?);
+        }
+    }
+    problems.extend(differences(&filters, &self::listed(&list, "foreach_filter")));
     Ok(problems)
+}
+
+/// The names that a macro of a list has, as folders have them.
+fn listed(list: &str, name: &str) -> BTreeSet<String> {
+    let list = list.split_once(&format!("macro_rules! {name} {{")).map_or("", |(_, list)| list);
+    let list = list.split("\n}").next().unwrap_or_default();
+    let calls = list.lines().filter_map(|line| line.trim().strip_prefix("$each!("));
+    let names = calls.filter_map(|rest| rest.strip_suffix(");"));
+    names.map(|name| name.replace('_', "-")).collect()
+}
+
+/// What is built and not listed, and what is listed and not built.
+fn differences(built: &BTreeSet<String>, listed: &BTreeSet<String>) -> Vec<String> {
+    let missing = built.difference(listed).map(|name| format!("guests: {name} is run by no test"));
+    let gone = listed.difference(built).map(|name| format!("guests: there is no {name}"));
+    missing.chain(gone).collect()
 }
 
 /// The name of an example's guest.
@@ -212,6 +230,15 @@ mod tests {
         assert_eq!(found("redis", LIST, &SOURCE.replace("= \"redis", "= \"radish")).len(), 1);
         assert_eq!(found("redis", LIST, &SOURCE.replace("[\"redis\", ", "[")).len(), 1);
         assert_eq!(found("memory", LIST, SOURCE).len(), 4);
+    }
+
+    #[test]
+    fn each_macro_of_the_list_has_its_own_names() {
+        let list = "macro_rules! one {\n    $each!(a_b);\n}\nmacro_rules! two {\n    $each!(c);\n}";
+        assert_eq!(listed(list, "one"), BTreeSet::from(["a-b".to_owned()]));
+        assert_eq!(listed(list, "two"), BTreeSet::from(["c".to_owned()]));
+        assert!(listed(list, "three").is_empty());
+        assert_eq!(differences(&listed(list, "one"), &listed(list, "two")).len(), 2);
     }
 
     #[test]

@@ -1,0 +1,3 @@
+module filter-go
+
+go 1.24
