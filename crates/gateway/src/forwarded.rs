@@ -7,6 +7,7 @@ use base::egress::Egress;
 use http_types::{HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::OwnedSemaphorePermit;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -25,10 +26,18 @@ pub(crate) struct Peer {
     trusted: bool,
     /// The answers on this connection that are under way.
     pub(crate) bodies: Bodies,
+    /// Its place among the connections, also as long as a tunnel lasts that it became.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Peer {
-    pub(crate) fn new(address: IpAddr, port: u16, tls: bool, trusted: &Egress) -> Self {
+    pub(crate) fn new(
+        address: IpAddr,
+        port: u16,
+        tls: bool,
+        trusted: &Egress,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         let text = address.to_canonical().to_string();
         Self {
             // An address is always a valid field value.
@@ -38,6 +47,7 @@ impl Peer {
             proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
             trusted: trusted.allows_address(None, None, address, port),
             bodies: Bodies::default(),
+            _room: room,
         }
     }
 
@@ -87,7 +97,7 @@ mod tests {
 
     fn peer(trusted: &[&str]) -> Peer {
         let trusted = Egress::new(trusted.iter().map(|rule| rule.parse().unwrap()));
-        Peer::new("10.0.0.9".parse().unwrap(), 1234, false, &trusted)
+        Peer::new("10.0.0.9".parse().unwrap(), 1234, false, &trusted, None)
     }
 
     fn forged() -> HeaderMap {

@@ -56,7 +56,7 @@ impl Shared {
 
     async fn answer(
         &self,
-        peer: &Peer,
+        peer: &Arc<Peer>,
         request: Request<hyper::body::Incoming>,
         id: &Arc<str>,
         id_field: &HeaderValue,

@@ -288,7 +288,7 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("reach", &dialer.reach)
             .field("requests", &self.0.places.taken())
-            .field("origins", &self.0.pool.places())
+            .field("places", &self.0.pool.places())
             .finish_non_exhaustive()
     }
 }

@@ -26,6 +26,17 @@ pub(crate) struct Hold {
     pub(crate) place: OwnedSemaphorePermit,
 }
 
+impl Hold {
+    /// Tells the log that an answer is not whole; the client sees it for itself.
+    fn broke_off(&self, error: &client::Error) {
+        let Self { upstream, id, active, place: _ } = self;
+        let (name, endpoint, request) = (upstream.name(), active.endpoint(), &**id);
+        tracing::warn!(upstream = name, %endpoint, request, %error, "an answer broke off");
+        upstream.counts.failed.fetch_add(1, Relaxed);
+        upstream.note(endpoint, false);
+    }
+}
+
 impl Proxied {
     pub(crate) fn new(body: client::Body, hold: Hold) -> Self {
         let hold = Some(hold).filter(|_| !body.is_end_stream());
@@ -50,13 +61,7 @@ impl Body for Proxied {
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         let frame = frame.map(|frame| {
             frame.map_err(|error| {
-                if let Some(Hold { upstream, id, active, place: _ }) = &this.hold {
-                    let endpoint = active.endpoint();
-                    let (name, request) = (upstream.name(), &**id);
-                    tracing::warn!(upstream = name, %endpoint, request, %error, "an answer broke off");
-                    upstream.counts.failed.fetch_add(1, Relaxed);
-                    upstream.note(endpoint, false);
-                }
+                this.hold.iter().for_each(|hold| hold.broke_off(&error));
                 Error::from(error)
             })
         });

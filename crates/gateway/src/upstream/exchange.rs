@@ -29,7 +29,7 @@ const KEPT: usize = 64 << 10;
 
 /// What a request brings along besides itself.
 pub(crate) struct Asked<'a> {
-    pub(crate) peer: &'a Peer,
+    pub(crate) peer: &'a Arc<Peer>,
     pub(crate) host: HeaderValue,
     pub(crate) id: &'a Arc<str>,
     pub(crate) id_field: &'a HeaderValue,
@@ -161,7 +161,7 @@ fn answer(
     exchange: Exchange,
     hold: Hold,
     client: Option<OnUpgrade>,
-    peer: &Peer,
+    peer: &Arc<Peer>,
     tasks: &Tasks,
 ) -> Response<Outgoing> {
     let Exchange { response, tunnel, sent: _ } = exchange;
@@ -175,7 +175,8 @@ fn answer(
         return Response::from_parts(parts, body);
     };
     let Hold { upstream, id, active, place } = hold;
-    tasks.spawn(Joint { upstream, id, client, server, active, place }.run());
+    let peer = Arc::clone(peer);
+    tasks.spawn(Joint { upstream, id, peer, client, server, active, place }.run());
     Response::from_parts(parts, Outgoing::text(""))
 }
 

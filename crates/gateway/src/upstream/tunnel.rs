@@ -2,6 +2,7 @@
 
 use super::Upstream;
 use super::endpoint::Active;
+use crate::forwarded::Peer;
 use http::client::Tunnel;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -18,6 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(super) struct Joint {
     pub(super) upstream: Arc<Upstream>,
     pub(super) id: Arc<str>,
+    pub(super) peer: Arc<Peer>,
     pub(super) client: OnUpgrade,
     pub(super) server: Tunnel,
     /// Counts as a request until the end.
@@ -28,7 +30,7 @@ pub(super) struct Joint {
 impl Joint {
     /// Carries bytes until the end.
     pub(super) async fn run(self) {
-        let Self { upstream, id, client, server, active, place } = self;
+        let Self { upstream, id, peer, client, server, active, place } = self;
         let opened = async {
             let client = client.await.map_err(io::Error::other)?;
             let server = server.open().await.map_err(io::Error::other)?;
@@ -42,16 +44,16 @@ impl Joint {
             ended
         };
         let ended = ended.await;
-        let (upstream, endpoint) = (upstream.name(), active.endpoint());
+        let (upstream, endpoint, request) = (upstream.name(), active.endpoint(), &*id);
         match ended {
             Ok((up, down)) => {
-                tracing::debug!(upstream, %endpoint, request = &*id, up, down, "a tunnel ended");
+                tracing::debug!(upstream, %endpoint, request, up, down, "a tunnel ended");
             }
             Err(error) => {
-                tracing::debug!(upstream, %endpoint, request = &*id, %error, "a tunnel ended early");
+                tracing::debug!(upstream, %endpoint, request, %error, "a tunnel ended early");
             }
         }
-        drop(place);
+        drop((peer, place));
     }
 }
 

@@ -64,7 +64,8 @@ fn an_upstream_that_did_not_change_keeps_its_connections_and_what_is_known_of_it
     let (server, admin) = (Server::start(echo), free());
     let keys = |more: &str| {
         format!(
-            "ejection = {{ failures = 2, time = \"10m\" }}\n{more}\n[http]\nadmin = \"{admin}\"\nthreads = 1"
+            "ejection = {{ failures = 2, time = \"10m\" }}\n{more}\n\
+             [http]\nadmin = \"{admin}\"\nthreads = 1"
         )
     };
     let endpoints = [server.address, nobody()];

@@ -9,7 +9,8 @@ use hyper::body::Frame;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// A server that answers with this status so often, and then echoes.
 fn failing(status: u16, times: usize) -> Server {
@@ -174,6 +175,43 @@ fn streams_that_a_server_refuses_are_sent_elsewhere() {
     let good = Server::start(echo);
     let keys = "http2 = true\nejection = { failures = 0 }";
     let wharf = gateway(&[refusing, good.address], keys);
+    for _ in 0..10 {
+        assert_eq!(wharf.get("/").status, 200);
+    }
+    assert_eq!(good.requests(), 10);
+}
+
+/// Reads frames of HTTP/2 until one of this kind came.
+async fn until_frame(stream: &mut TcpStream, wanted: u8) -> std::io::Result<()> {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).await?;
+        if head[3] == wanted {
+            return Ok(());
+        }
+    }
+}
+
+#[test]
+fn what_a_server_that_goes_away_did_not_begin_is_sent_elsewhere() {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // The last stream that was begun is none, and there is no error.
+    const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let leaving = server::raw(|mut stream| async move {
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).await.unwrap();
+        stream.write_all(SETTINGS).await.unwrap();
+        until_frame(&mut stream, 1).await.unwrap();
+        stream.write_all(GOAWAY).await.unwrap();
+        // The other side closes.
+        drop(until_frame(&mut stream, u8::MAX).await);
+    });
+    let good = Server::start(echo);
+    let keys = "http2 = true\nejection = { failures = 0 }";
+    let wharf = gateway(&[leaving, good.address], keys);
     for _ in 0..10 {
         assert_eq!(wharf.get("/").status, 200);
     }
