@@ -4,44 +4,51 @@
 //! client, so a connection that one component's rules allowed never serves another, a component
 //! cannot stall another's HTTP/2 streams, and new rules mean a new client. Clients are shared by
 //! all runtimes of the process; how connections relate to runtimes is told in `pool.rs`.
+//!
+//! The gateway goes out through it as well: there a client leads to one [`Destination`].
 
+mod attempts;
 mod body;
 mod classify;
 mod connection;
+mod destination;
 mod dial;
 mod error;
 mod network;
+mod places;
 mod pool;
 mod stream;
 mod target;
+mod tunnel;
 mod upload;
 
 pub use body::Body;
 pub use classify::{Phase, connect as classify_connect, hyper as classify, tls as classify_tls};
+pub use destination::{Destination, Tls};
 pub use error::Error;
 pub use network::{Network, Resolve, System};
-pub use target::Protocol;
+pub use places::Places;
+pub use target::{Protocol, strip_hop_by_hop};
+pub use tunnel::{Held, Tunnel};
 pub use upload::Sent;
 
+use attempts::Attempts;
 use base::egress::Egress;
 use body::Limits;
 use bytes::Bytes;
+use destination::Reach;
 use dial::Dialer;
-use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_types::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
-use network::Waiting;
-use pool::{Lease, Pool};
+use http_types::{Request, Response};
+use pool::Pool;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use target::Target;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
-use upload::{Flow, Upload};
+use upload::Upload;
 
 /// What one component may use of HTTP out.
 #[derive(Clone, Debug)]
@@ -113,6 +120,9 @@ pub struct Options {
     pub total_timeout: Option<Duration>,
     /// The version of HTTP.
     pub protocol: Protocol,
+    /// Whether the request's `upgrade` header is sent, so that a tunnel may come of it: over
+    /// HTTP/1.1 only.
+    pub upgrade: bool,
 }
 
 /// A response, and how sending the request ended, which may be later.
@@ -122,6 +132,18 @@ pub struct Exchange {
     pub response: Response<Body>,
     /// Resolves when the request's body was sent or failed.
     pub sent: Sent,
+    /// What 101 made of the connection, if that was asked for and came.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// Why a request has no response, and whether sending it once more does nothing twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub error: Error,
+    /// Whether no server can have acted on it: none was reached, or the one that was says that it
+    /// did not begin.
+    pub unsent: bool,
 }
 
 /// The client of one component. Cheap to clone.
@@ -130,21 +152,27 @@ pub struct Client(Arc<Parts>);
 
 struct Parts {
     pool: Arc<Pool>,
-    requests: Arc<Semaphore>,
-    queued: AtomicUsize,
+    places: Places,
 }
 
 impl Client {
     /// A client that reaches what `egress` allows.
     pub fn new(network: Arc<Network>, egress: Egress, settings: Settings) -> Self {
-        let semaphore = |permits: usize| Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS));
-        let requests = Semaphore::new(settings.requests.min(Semaphore::MAX_PERMITS));
-        let lookups = semaphore(settings.lookups);
+        Self::reaching(network, Reach::Rules(egress), settings)
+    }
+
+    /// A client all of whose requests go to one place.
+    pub fn to(network: Arc<Network>, destination: Destination, settings: Settings) -> Self {
+        Self::reaching(network, Reach::Only(destination), settings)
+    }
+
+    fn reaching(network: Arc<Network>, reach: Reach, settings: Settings) -> Self {
+        let lookups = Semaphore::new(settings.lookups.clamp(1, Semaphore::MAX_PERMITS));
         let connections_per_host = settings.connections_per_host.clamp(1, Semaphore::MAX_PERMITS);
+        let places = Places::new(settings.requests, settings.queue);
         let settings = Settings { connections_per_host, ..settings };
-        let pool = Pool::new(Dialer { network, egress, settings, lookups: Arc::new(lookups) });
-        let (requests, queued) = (Arc::new(requests), AtomicUsize::new(0));
-        Self(Arc::new(Parts { pool, requests, queued }))
+        let pool = Pool::new(Dialer { network, reach, settings, lookups: Arc::new(lookups) });
+        Self(Arc::new(Parts { pool, places }))
     }
 
     /// Sends a request and waits for the head of its response.
@@ -162,29 +190,64 @@ impl Client {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Error>,
     {
+        self.attempt(request, options).await.map_err(|failure| failure.error)
+    }
+
+    /// The same for who may have another server to ask: a failure says whether this one can have
+    /// acted on the request. By then the request's body was dropped if it was never asked for.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn attempt<B>(
+        &self,
+        request: Request<B>,
+        options: Options,
+    ) -> Result<Exchange, Failure>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Error>,
+    {
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         let deadline = options.total_timeout.map(after);
         let exchange = Box::pin(self.run(request, options, deadline));
         match deadline {
             None => exchange.await,
-            Some(deadline) => {
-                timeout_at(deadline, exchange).await.unwrap_or(Err(Error::HttpResponseTimeout))
-            }
+            Some(deadline) => timeout_at(deadline, exchange).await.unwrap_or_else(|_elapsed| {
+                Err(Failure { error: Error::HttpResponseTimeout, unsent: false })
+            }),
         }
     }
 
     async fn run(
         &self,
+        request: Request<UnsyncBoxBody<Bytes, Error>>,
+        options: Options,
+        deadline: Option<Instant>,
+    ) -> Result<Exchange, Failure> {
+        let begun = self.begin(request, options, deadline).await;
+        let (attempts, request, sent) = begun.map_err(|error| Failure { error, unsent: true })?;
+        let (response, tunnel) = attempts.run(request).await?;
+        Ok(Exchange { response, sent, tunnel })
+    }
+
+    /// Everything before a server is looked for.
+    async fn begin(
+        &self,
         mut request: Request<UnsyncBoxBody<Bytes, Error>>,
         options: Options,
         deadline: Option<Instant>,
-    ) -> Result<Exchange, Error> {
+    ) -> Result<(Attempts<'_>, Request<Upload>, Sent), Error> {
         let dialer = self.0.pool.dialer();
         let settings = &dialer.settings;
-        let target = Target::read(&mut request, options.protocol)?;
-        let (scheme, key) = (Some(target.key.scheme()), &target.key);
-        if !dialer.egress.allows_name(scheme, &key.host, Some(key.port)) {
-            return Err(Error::HttpRequestDenied);
+        let mut target = Target::read(&mut request, &options)?;
+        match &dialer.reach {
+            Reach::Only(destination) => target.key = destination.key(target.key.protocol),
+            Reach::Rules(egress) => {
+                let (scheme, key) = (Some(target.key.scheme()), &target.key);
+                if !egress.allows_name(scheme, &key.host, Some(key.port)) {
+                    return Err(Error::HttpRequestDenied);
+                }
+            }
         }
         let size = target::section_size(request.headers());
         if size > settings.request_headers {
@@ -195,12 +258,15 @@ impl Client {
             return Err(Error::HttpRequestBodySize(Some(length)));
         }
         let connect_timeout = options.connect_timeout.unwrap_or(settings.connect_timeout);
-        let permit = self.permit(after(connect_timeout)).await?;
+        // One of the requests that are under way may have to end first.
+        let place = self.0.places.wait(after(connect_timeout)).await;
+        let place = place.ok_or(Error::ConnectionLimitReached)?;
         let (parts, body) = request.into_parts();
-        let (upload, sent, flow) = Upload::new(body, declared, settings.request_body, permit);
+        let (upload, sent, flow) = Upload::new(body, declared, settings.request_body, place);
         let attempts = Attempts {
             pool: &self.0.pool,
             target,
+            alone: matches!(dialer.reach, Reach::Rules(_)),
             flow,
             connect_timeout,
             first_byte_timeout: options.first_byte_timeout.unwrap_or(settings.first_byte_timeout),
@@ -212,25 +278,7 @@ impl Client {
                 size: settings.response_body,
             },
         };
-        let response = attempts.run(Request::from_parts(parts, upload)).await?;
-        Ok(Exchange { response, sent })
-    }
-
-    /// Waits for one of the component's requests to end, if too many are under way.
-    async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(permit) = Arc::clone(&self.0.requests).try_acquire_owned() {
-            return Ok(permit);
-        }
-        let settings = &self.0.pool.dialer().settings;
-        let crowded = self.0.queued.load(Ordering::Relaxed) >= settings.queue;
-        if crowded || settings.requests == 0 {
-            return Err(Error::ConnectionLimitReached);
-        }
-        let _queued = Waiting::new(&self.0.queued);
-        match timeout_at(deadline, Arc::clone(&self.0.requests).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Error::ConnectionLimitReached),
-        }
+        Ok((attempts, Request::from_parts(parts, upload), sent))
     }
 }
 
@@ -238,103 +286,10 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dialer = self.0.pool.dialer();
         f.debug_struct("Client")
-            .field("egress", &dialer.egress)
-            .field("free_requests", &self.0.requests.available_permits())
+            .field("reach", &dialer.reach)
+            .field("requests", &self.0.places.taken())
             .field("places", &self.0.pool.places())
             .finish_non_exhaustive()
-    }
-}
-
-/// One request, until a connection has answered it.
-struct Attempts<'a> {
-    pool: &'a Arc<Pool>,
-    target: Target,
-    flow: Arc<Flow>,
-    connect_timeout: Duration,
-    first_byte_timeout: Duration,
-    limits: Limits,
-}
-
-/// A server that takes connections and closes them would otherwise be asked for ever.
-const ATTEMPTS: usize = 64;
-
-impl Attempts<'_> {
-    async fn run(self, mut request: Request<Upload>) -> Result<Response<Body>, Error> {
-        let bare = request.body().is_end_stream();
-        for _ in 0..ATTEMPTS {
-            let deadline = after(self.connect_timeout);
-            let mut lease = self.pool.checkout(&self.target.key, &self.flow, deadline).await?;
-            self.target.dress(&mut request, lease.version());
-            let copy = (bare && lease.version() == Version::HTTP_2).then(|| self.copy(&request));
-            let mut error = match self.answer(&mut lease, request).await? {
-                Ok(response) => return self.accept(response, lease),
-                Err(error) => error,
-            };
-            // Only what the server never saw, or says that it did not process, is sent again.
-            let unsent = error.take_message().filter(|_| lease.reused);
-            let error = error.into_error();
-            let refused = copy.filter(|_| classify::is_unprocessed(&error));
-            let end = lease.end();
-            lease.discard();
-            match unsent.or(refused) {
-                Some(again) => request = again,
-                None => return Err(self.failure(&error, end)),
-            }
-        }
-        Err(Error::ConnectionTerminated)
-    }
-
-    /// The head of the response. Waits while the request moves, or while neither does for the
-    /// time to the first byte.
-    async fn answer(
-        &self,
-        lease: &mut Lease,
-        request: Request<Upload>,
-    ) -> Result<connection::Answer, Error> {
-        self.flow.begin();
-        let answer = lease.send(request).ok_or(Error::InternalError(None))?;
-        let mut answer = std::pin::pin!(answer);
-        loop {
-            let deadline = later(self.flow.moved(), self.first_byte_timeout);
-            if let Ok(answer) = timeout_at(deadline, &mut answer).await {
-                return Ok(answer);
-            }
-            if later(self.flow.moved(), self.first_byte_timeout) <= Instant::now() {
-                return Err(Error::ConnectionReadTimeout);
-            }
-        }
-    }
-
-    fn accept(&self, response: Response<Incoming>, lease: Lease) -> Result<Response<Body>, Error> {
-        // Nobody asked for an upgrade, and nobody could use it.
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Error::HttpUpgradeFailed);
-        }
-        let size = target::section_size(response.headers());
-        if size > self.pool.dialer().settings.response_headers {
-            return Err(Error::HttpResponseHeaderSectionSize(u32::try_from(size).ok()));
-        }
-        let (parts, incoming) = response.into_parts();
-        Ok(Response::from_parts(parts, Body::new(incoming, lease, self.limits)?))
-    }
-
-    /// The request once more, for a server that may refuse it. It has no body.
-    fn copy(&self, request: &Request<Upload>) -> Request<Upload> {
-        let mut copy = Request::new(Upload::empty(Arc::clone(&self.flow)));
-        *copy.method_mut() = request.method().clone();
-        *copy.uri_mut() = request.uri().clone();
-        *copy.headers_mut() = request.headers().clone();
-        copy
-    }
-
-    /// A request's body that failed is the reason for whatever hyper then says; and what ended
-    /// the connection, for a request that is told only that it ended.
-    fn failure(&self, error: &hyper::Error, end: Option<Error>) -> Error {
-        let case = || match classify(error, Phase::Head) {
-            Error::ConnectionTerminated => end.unwrap_or(Error::ConnectionTerminated),
-            case => case,
-        };
-        self.flow.failure().unwrap_or_else(case)
     }
 }
 

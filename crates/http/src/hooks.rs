@@ -99,7 +99,7 @@ async fn send(hooks: Hooks, mut request: Request<WasiBody>, options: Options) ->
         Some(calls) => counted(calls, sending).await?,
         None => sending.await?,
     };
-    let Exchange { response, sent } = exchange;
+    let Exchange { response, sent, tunnel: _ } = exchange;
     let response = response.map(|body| body.map_err(Error::from).boxed_unsync());
     Ok((response, Box::new(async move { Ok(sent.await?) })))
 }
@@ -155,6 +155,7 @@ impl WasiHttpHooks for Hooks {
             between_bytes_timeout: asked.between_bytes_timeout,
             total_timeout: None,
             protocol: protocol(&request),
+            upgrade: false,
         };
         Box::new(send(self.clone(), request, options))
     }

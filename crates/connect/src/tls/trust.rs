@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The PEM files of a client, read and found right.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Trust {
     ca: Option<Vec<u8>>,
     identity: Option<(Vec<u8>, Vec<u8>)>,

@@ -54,6 +54,12 @@ impl Body {
         Ok(body)
     }
 
+    /// The body of a response that has none, whose connection is somebody else's.
+    pub(super) fn empty(incoming: Incoming, limits: Limits) -> Self {
+        let (timer, timed, received) = (None, false, 0);
+        Self { incoming, lease: None, limits, timer, timed, received, expected: Some(0) }
+    }
+
     fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.finish();

@@ -170,9 +170,15 @@ fn of_io(error: &io::Error, phase: Phase) -> Option<Error> {
     }
 }
 
-/// Whether the server says that it did not process the request: RFC 9113, section 8.7.
+/// Whether the server says that it did not process the request: RFC 9113, section 8.7. Of a
+/// connection that it closes in peace, only streams that it never began are told so.
 pub(super) fn is_unprocessed(error: &hyper::Error) -> bool {
+    let refuses = |error: &h2::Error| match error.reason() {
+        Some(h2::Reason::REFUSED_STREAM) => true,
+        Some(h2::Reason::NO_ERROR) => error.is_go_away(),
+        _ => false,
+    };
     std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| cause(*error))
         .filter_map(|error| error.downcast_ref::<h2::Error>())
-        .any(|error| error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
+        .any(|error| error.is_remote() && refuses(error))
 }

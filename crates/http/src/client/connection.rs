@@ -53,14 +53,13 @@ struct Load {
 }
 
 impl Http1 {
-    /// Drives `connection` on this runtime until it ends; then `socket` is free.
+    /// Drives `connection` on this runtime until it ends, or becomes a tunnel.
     pub(super) fn drive(
         sender: http1::SendRequest<Upload>,
         connection: http1::Connection<TokioIo<Stream>, Upload>,
-        socket: OwnedSemaphorePermit,
     ) -> Self {
         let end = End::default();
-        let driver = drive(connection, socket, Arc::clone(&end));
+        let driver = drive(connection.with_upgrades(), Arc::clone(&end));
         Self { sender, driver, end, runtime: Handle::current(), since: Instant::now() }
     }
 
@@ -81,15 +80,14 @@ impl Http1 {
 }
 
 impl Http2 {
-    /// Drives `connection` on this runtime until it ends; then `socket` is free.
+    /// Drives `connection` on this runtime until it ends.
     pub(super) fn drive(
         sender: http2::SendRequest<Upload>,
         connection: http2::Connection<TokioIo<Stream>, Upload, TokioExecutor>,
-        socket: OwnedSemaphorePermit,
     ) -> Self {
         let end = End::default();
         // The driver ends by itself when every share is dropped and every stream is done.
-        drop(drive(connection, socket, Arc::clone(&end)));
+        drop(drive(connection, Arc::clone(&end)));
         let load = Load { streams: AtomicUsize::new(0), since: Mutex::new(Instant::now()) };
         Self { sender, load: Arc::new(load), end, runtime: Handle::current() }
     }
@@ -174,11 +172,9 @@ impl Link {
 /// ends with the pool, with its requests or with the runtime.
 fn drive(
     connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
-    socket: OwnedSemaphorePermit,
     end: End,
 ) -> AbortHandle {
     let driver = Handle::current().spawn(async move {
-        let _socket = socket;
         let mut connection = std::pin::pin!(connection);
         // The reason is kept before the connection goes, and with it the requests that wait.
         if let Err(error) = connection.as_mut().await {

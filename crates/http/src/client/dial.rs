@@ -4,11 +4,11 @@
 //! `connect` nothing is resolved again.
 
 use super::connection::{Http1, Http2};
+use super::destination::{Destination, Reach};
 use super::network::Network;
 use super::stream::{Stream, Transport};
 use super::target::{Key, Protocol};
 use super::{Error, Settings, classify};
-use base::egress::Egress;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -41,7 +41,7 @@ pub(super) enum Dialed {
 /// What dialing needs to know of the client.
 pub(super) struct Dialer {
     pub(super) network: Arc<Network>,
-    pub(super) egress: Egress,
+    pub(super) reach: Reach,
     pub(super) settings: Settings,
     /// Look-ups under way. A system look-up cannot be cancelled, so it keeps its permit.
     pub(super) lookups: Arc<Semaphore>,
@@ -56,8 +56,12 @@ impl Dialer {
         timeout_at(deadline, connecting).await.unwrap_or(Err(Error::ConnectionTimeout))
     }
 
-    /// The addresses that this component may connect to for this target.
+    /// The addresses that may be connected to for this target.
     async fn addresses(&self, key: &Key, deadline: Instant) -> Result<Vec<SocketAddr>, Error> {
+        let egress = match &self.reach {
+            Reach::Rules(egress) => egress,
+            Reach::Only(destination) => return Ok(vec![destination.address]),
+        };
         let found = match key.host.parse::<IpAddr>() {
             Ok(address) => vec![address],
             Err(_) => self.look_up(&key.host, deadline).await?,
@@ -69,7 +73,7 @@ impl Dialer {
         let (scheme, host) = (Some(key.scheme()), Some(key.host.as_str()));
         let allowed: Vec<_> = interleave(found)
             .into_iter()
-            .filter(|address| self.egress.allows_address(scheme, host, *address, key.port))
+            .filter(|address| egress.allows_address(scheme, host, *address, key.port))
             .map(|address| SocketAddr::new(address, key.port))
             .take(ADDRESSES)
             .collect();
@@ -112,15 +116,23 @@ impl Dialer {
         } else {
             (Transport::Plain(tcp), key.protocol == Protocol::Http2)
         };
-        let stream = TokioIo::new(Stream::new(transport, self.settings.write_timeout));
-        if http2 { self.http2(stream, socket).await } else { self.http1(stream, socket).await }
+        let stream = TokioIo::new(Stream::new(transport, self.settings.write_timeout, socket));
+        if http2 { self.http2(stream).await } else { self.http1(stream).await }
     }
 
     /// TLS, and whether ALPN chose HTTP/2.
     async fn secure(&self, key: &Key, tcp: TcpStream) -> Result<(Transport, bool), Error> {
-        let name = ServerName::try_from(key.host.clone());
-        let name = name.map_err(|_invalid| Error::HttpRequestUriInvalid)?;
-        let connector = TlsConnector::from(self.network.tls(key.protocol).await?);
+        let (name, config) = match &self.reach {
+            Reach::Only(Destination { tls: Some((tls, name)), .. }) => {
+                (name.clone(), tls.for_protocol(key.protocol))
+            }
+            _ => {
+                let name = ServerName::try_from(key.host.clone());
+                let name = name.map_err(|_invalid| Error::HttpRequestUriInvalid)?;
+                (name, self.network.tls(key.protocol).await?)
+            }
+        };
+        let connector = TlsConnector::from(config);
         let tls = connector.connect(name, tcp).await.map_err(|error| classify::tls(&error))?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         if key.protocol == Protocol::Http2 && !http2 {
@@ -129,11 +141,7 @@ impl Dialer {
         Ok((Transport::Tls(Box::new(tls)), http2))
     }
 
-    async fn http1(
-        &self,
-        stream: TokioIo<Stream>,
-        socket: OwnedSemaphorePermit,
-    ) -> Result<Dialed, Error> {
+    async fn http1(&self, stream: TokioIo<Stream>) -> Result<Dialed, Error> {
         let limit = self.settings.response_headers;
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_header_size(limit)
@@ -141,14 +149,10 @@ impl Dialer {
             .handshake(stream)
             .await
             .map_err(|error| classify::hyper(&error, classify::Phase::Head))?;
-        Ok(Dialed::Http1(Http1::drive(sender, connection, socket)))
+        Ok(Dialed::Http1(Http1::drive(sender, connection)))
     }
 
-    async fn http2(
-        &self,
-        stream: TokioIo<Stream>,
-        socket: OwnedSemaphorePermit,
-    ) -> Result<Dialed, Error> {
+    async fn http2(&self, stream: TokioIo<Stream>) -> Result<Dialed, Error> {
         // What is a little too large is let through here, because only our own count can tell
         // the guest so; h2 answers what is far too large with a bare protocol error.
         let limit = self.settings.response_headers.saturating_mul(2);
@@ -163,7 +167,7 @@ impl Dialer {
             .handshake(stream)
             .await
             .map_err(|error| classify::hyper(&error, classify::Phase::Head))?;
-        Ok(Dialed::Http2(Http2::drive(sender, connection, socket)))
+        Ok(Dialed::Http2(Http2::drive(sender, connection)))
     }
 }
 

@@ -1,8 +1,8 @@
 //! What all clients of a process share: trust, name look-ups, and the number of sockets.
 
-use super::Error;
 use super::pool::Pool;
 use super::target::Protocol;
+use super::{Error, Tls};
 use async_trait::async_trait;
 use connect::tls;
 use rustls::{ClientConfig, RootCertStore};
@@ -48,13 +48,6 @@ pub struct Network {
     pools: Mutex<Vec<Weak<Pool>>>,
 }
 
-/// One configuration of TLS for each thing that is offered by ALPN; sessions are shared.
-struct Tls {
-    both: Arc<ClientConfig>,
-    http1: Arc<ClientConfig>,
-    http2: Arc<ClientConfig>,
-}
-
 impl Network {
     /// With the system's resolver and roots, and at most `connections` open at once.
     ///
@@ -84,7 +77,8 @@ impl Network {
         self
     }
 
-    pub(super) fn resolver(&self) -> Arc<dyn Resolve> {
+    /// Who is asked for addresses.
+    pub fn resolver(&self) -> Arc<dyn Resolve> {
         Arc::clone(&self.resolver)
     }
 
@@ -95,11 +89,7 @@ impl Network {
             tracing::warn!(%error, "no TLS for outgoing requests");
             Error::ConfigurationError
         })?;
-        Ok(Arc::clone(match protocol {
-            Protocol::Auto => &tls.both,
-            Protocol::Http1 => &tls.http1,
-            Protocol::Http2 => &tls.http2,
-        }))
+        Ok(tls.for_protocol(protocol))
     }
 
     async fn load_tls(&self) -> base::Result<Tls> {
@@ -109,10 +99,7 @@ impl Network {
                 .await
                 .map_err(|error| base::Error::internal("reading roots").with_source(error))??,
         };
-        let both = tls::client(roots, tls::ALPN_HTTP)?;
-        let http1 = tls::with_alpn(&both, tls::ALPN_HTTP1);
-        let http2 = tls::with_alpn(&both, tls::ALPN_HTTP2);
-        Ok(Tls { both, http1, http2 })
+        Ok(Tls::new(tls::client(roots, tls::ALPN_HTTP)?))
     }
 
     /// Makes the idle connections of `pool` known, so that others can have their sockets.

@@ -320,6 +320,11 @@ impl Lease {
     /// The response is whole: what can be used again goes back.
     pub(super) fn finish(mut self) {
         let Some(Link::Http1(mut connection, slot)) = self.link.take() else { return };
+        // The server answered without the request's body, which it now never asks for.
+        if self.flow.is_held() {
+            connection.abort();
+            return;
+        }
         if connection.is_ready() {
             self.pool.keep(&self.origin, connection);
             return;

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use tokio_rustls::client::TlsStream;
 
@@ -15,6 +16,8 @@ pub(super) struct Stream {
     transport: Transport,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Its place among the sockets of the process, whatever is spoken over it in the end.
+    _socket: OwnedSemaphorePermit,
 }
 
 /// What carries the bytes.
@@ -24,8 +27,12 @@ pub(super) enum Transport {
 }
 
 impl Stream {
-    pub(super) fn new(transport: Transport, patience: Duration) -> Self {
-        Self { transport, patience, stalled: None }
+    pub(super) fn new(
+        transport: Transport,
+        patience: Duration,
+        socket: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { transport, patience, stalled: None, _socket: socket }
     }
 
     /// Lets time pass while a write is pending; the clock starts anew with every progress.

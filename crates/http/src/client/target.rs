@@ -1,8 +1,11 @@
 //! Where a request goes, and how its head is written for the version of HTTP spoken there.
 
-use super::Error;
 use super::upload::Upload;
-use http_types::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE};
+use super::{Error, Options};
+use http_types::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE,
+};
 use http_types::uri::{Authority, PathAndQuery, Scheme};
 use http_types::{HeaderMap, Method, Request, Uri, Version};
 
@@ -37,24 +40,52 @@ impl Key {
 /// Where a request goes.
 pub(super) struct Target {
     pub(super) key: Key,
+    /// Whether another protocol is asked for.
+    pub(super) upgrade: bool,
     host: HeaderValue,
     authority: Authority,
     path: PathAndQuery,
 }
 
-/// Headers that speak of one connection, not of the request; ours to set.
+/// Headers that speak of one connection, not of the message; ours to set.
 const HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
-    http_types::header::TRANSFER_ENCODING,
-    http_types::header::UPGRADE,
+    TRANSFER_ENCODING,
+    UPGRADE,
     HeaderName::from_static("http2-settings"),
 ];
 
+/// Headers that speak of the message whatever `connection` says: without them it would be another.
+const ALWAYS_KEPT: [HeaderName; 3] = [HOST, CONTENT_LENGTH, TE];
+
+/// Removes the headers that speak of one connection: those that always do, and those that
+/// `connection` names (RFC 9110, section 7.6.1).
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let fields = headers.get_all(CONNECTION).iter().filter_map(|field| field.to_str().ok());
+        let names = fields.flat_map(|field| field.split(','));
+        let names: Vec<HeaderName> = names.filter_map(|name| name.trim().parse().ok()).collect();
+        for name in names.iter().filter(|name| !ALWAYS_KEPT.contains(name)) {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Whether a request waits until its body is asked for.
+pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
+    headers
+        .get(EXPECT)
+        .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
 impl Target {
     /// Reads the target out of a request, and cleans the request's headers.
-    pub(super) fn read<B>(request: &mut Request<B>, protocol: Protocol) -> Result<Self, Error> {
+    pub(super) fn read<B>(request: &mut Request<B>, options: &Options) -> Result<Self, Error> {
         // A tunnel would carry what nobody looks at.
         if request.method() == Method::CONNECT {
             return Err(Error::HttpRequestMethodInvalid);
@@ -80,15 +111,20 @@ impl Target {
         };
         let host = authority.host();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        // HTTP/2 has no upgrades.
+        let protocol = if options.upgrade { Protocol::Http1 } else { options.protocol };
         let key = Key { https, host: host.to_ascii_lowercase(), port, protocol };
         let host = HeaderValue::from_str(authority.as_str());
         let host = host.map_err(|_invalid| Error::HttpRequestUriInvalid)?;
         let path = uri.path_and_query.filter(|path| !path.as_str().is_empty());
-        for name in &HOP_BY_HOP {
-            request.headers_mut().remove(name);
-        }
+        let upgrade = request.headers_mut().remove(UPGRADE).filter(|_| options.upgrade);
+        strip_hop_by_hop(request.headers_mut());
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Ok(Self { key, host, authority, path })
+        let asked = upgrade.is_some();
+        if let Some(upgrade) = upgrade {
+            request.headers_mut().insert(UPGRADE, upgrade);
+        }
+        Ok(Self { key, upgrade: asked, host, authority, path })
     }
 
     /// Writes the head for `version`, whatever it was written for before.
@@ -103,9 +139,15 @@ impl Target {
             *request.uri_mut() = uri.path_and_query(self.path.clone()).build().unwrap_or_default();
         } else {
             request.headers_mut().insert(HOST, self.host.clone());
-            // RFC 9110, section 10.1.4: who sends TE says so in Connection.
-            if request.headers().contains_key(TE) {
-                request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
+            // RFC 9110, sections 7.8 and 10.1.4: who sends them says so in Connection.
+            let named = match (self.upgrade, request.headers().contains_key(TE)) {
+                (true, true) => Some("upgrade, te"),
+                (true, false) => Some("upgrade"),
+                (false, true) => Some("te"),
+                (false, false) => None,
+            };
+            if let Some(named) = named {
+                request.headers_mut().insert(CONNECTION, HeaderValue::from_static(named));
             }
             *request.uri_mut() = Uri::from(self.path.clone());
         }

@@ -36,6 +36,8 @@ impl Future for Sent {
 #[derive(Debug)]
 pub(super) struct Flow {
     stopped: AtomicBool,
+    /// Whether the body waits for the server to ask for it.
+    held: AtomicBool,
     waker: AtomicWaker,
     state: Mutex<State>,
     /// Counts the request as under way for as long as either of the two is.
@@ -61,6 +63,22 @@ impl Flow {
     /// Restarts the clock of [`moved`](Self::moved).
     pub(super) fn begin(&self) {
         self.state().moved = Instant::now();
+    }
+
+    /// Keeps the body back.
+    pub(super) fn hold(&self) {
+        self.held.store(true, Ordering::Release);
+    }
+
+    /// Lets the body go.
+    pub(super) fn release(&self) {
+        self.held.store(false, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Whether the body is kept back.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
     }
 
     /// Why the body failed, if it did; the connection reports that less exactly.
@@ -97,6 +115,7 @@ impl Upload {
     ) -> (Self, Sent, Arc<Flow>) {
         let flow = Arc::new(Flow {
             stopped: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             state: Mutex::new(State { moved: Instant::now(), failure: None }),
             _permit: permit,
@@ -154,11 +173,14 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.polled = true;
         self.flow.waker.register(cx.waker());
         if self.flow.stopped.load(Ordering::Acquire) {
             return self.fail(Error::ConnectionTerminated);
         }
+        if self.flow.is_held() {
+            return Poll::Pending;
+        }
+        self.polled = true;
         // Being asked means that what was given before went out.
         self.flow.begin();
         match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {

@@ -21,6 +21,7 @@ const HTTP2: Options = Options {
     between_bytes_timeout: None,
     total_timeout: None,
     protocol: Protocol::Http2,
+    upgrade: false,
 };
 
 async fn ask(
