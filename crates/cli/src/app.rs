@@ -4,15 +4,18 @@ mod binding;
 mod code;
 mod component;
 mod problems;
+mod upstream;
 
 use crate::capabilities::{Opened, ToOpen};
 use crate::exit::Failure;
 use crate::program::Program;
 use crate::triggers::Ready;
 use base::Error;
+use connect::tls::Trust;
 use deployment::{Binding, Component, Plan};
-use engine::Guest;
-use gateway::{Route, Routes, Target};
+use engine::{Guest, Tasks};
+use gateway::upstream::{Mirror, Upstream};
+use gateway::{Forward, Route, Routes, Target};
 use http::incoming::Handler;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +29,7 @@ pub(crate) struct App {
     pub(crate) plan: deployment::App,
     pub(crate) bindings: Vec<Open>,
     pub(crate) guests: BTreeMap<String, Loaded>,
+    pub(crate) upstreams: BTreeMap<String, Led>,
     pub(crate) routes: Vec<Route>,
 }
 
@@ -44,6 +48,14 @@ pub(crate) struct Loaded {
     of: Component,
     bytes: Arc<[u8]>,
     bindings: Vec<Arc<Binding<()>>>,
+}
+
+/// One upstream, and what it was made of.
+#[derive(Clone)]
+pub(crate) struct Led {
+    pub(crate) upstream: Arc<Upstream>,
+    of: deployment::Upstream,
+    trust: Trust,
 }
 
 /// What the components are opened for.
@@ -96,8 +108,9 @@ impl App {
                 }
             }
         }
-        let mut opened =
-            Self { plan: app.clone(), bindings: bindings.open, guests, routes: Vec::new() };
+        let upstreams = upstream::all(app, host, &mut problems).await;
+        let (plan_of, bindings) = (app.clone(), bindings.open);
+        let mut opened = Self { plan: plan_of, bindings, guests, upstreams, routes: Vec::new() };
         binding::unmet(&opened, &mut problems);
         opened.routes = routes(&opened, &mut problems);
         let triggers = Ready::of(&opened, &mut problems);
@@ -107,6 +120,17 @@ impl App {
     /// The routes, as the gateway takes them.
     pub(crate) fn routes(&self) -> Routes {
         Routes::new(self.routes.iter().cloned())
+    }
+
+    /// Begins what upstreams do on their own, as tasks of this runtime. Those that began already
+    /// go on.
+    pub(crate) fn start_upstreams(&self, tasks: &Tasks) {
+        self.upstreams.values().for_each(|led| led.upstream.start(tasks));
+    }
+
+    /// Ends it.
+    pub(crate) fn stop_upstreams(&self) {
+        self.upstreams.values().for_each(|led| led.upstream.stop());
     }
 
     /// The key-value store behind a name.
@@ -121,24 +145,39 @@ impl App {
 fn routes(app: &App, problems: &mut Problems) -> Vec<Route> {
     let mut routes = Vec::new();
     for route in app.plan.http.iter().flat_map(|http| &http.routes) {
-        let Some(loaded) = app.guests.get(&route.component) else { continue };
-        let Some(handler) = &loaded.handler else {
-            let error = Error::invalid(format!(
-                "component `{}` answers no HTTP: it exports neither `wasi:http/incoming-handler` \
-                 0.2 nor `wasi:http/handler` 0.3",
-                route.component
-            ));
-            let error = error.with_hint(exports(&loaded.guest));
-            problems.add(route.at.as_ref().or(loaded.of.source_at.as_ref()), error);
-            continue;
+        let target = match &route.target {
+            deployment::Target::Component(name) => component(app, name, route, problems),
+            deployment::Target::Upstream { name, mirror, percent } => {
+                let upstream = |name: &String| Some(Arc::clone(&app.upstreams.get(name)?.upstream));
+                let mirror = mirror.as_ref().and_then(upstream);
+                let mirror = mirror.map(|upstream| Mirror { upstream, percent: *percent });
+                upstream(name).map(|upstream| Target::Upstream(Forward { upstream, mirror }))
+            }
         };
-        routes.push(Route {
-            host: route.host.clone(),
-            path: route.path.clone(),
-            target: Target::Component(Arc::clone(handler)),
-        });
+        let (host, path) = (route.host.clone(), route.path.clone());
+        routes.extend(target.map(|target| Route { host, path, target }));
     }
     routes
+}
+
+/// The component that a route leads to, if it was loaded and answers HTTP.
+fn component(
+    app: &App,
+    name: &str,
+    route: &deployment::Route,
+    problems: &mut Problems,
+) -> Option<Target> {
+    let loaded = app.guests.get(name)?;
+    if let Some(handler) = &loaded.handler {
+        return Some(Target::Component(Arc::clone(handler)));
+    }
+    let error = Error::invalid(format!(
+        "component `{name}` answers no HTTP: it exports neither `wasi:http/incoming-handler` 0.2 \
+         nor `wasi:http/handler` 0.3"
+    ));
+    let error = error.with_hint(exports(&loaded.guest));
+    problems.add(route.at.as_ref().or(loaded.of.source_at.as_ref()), error);
+    None
 }
 
 /// What a component exports instead, and which verb fits it.

@@ -9,7 +9,7 @@ use crate::inspect::name_json;
 use crate::program::{self, Program};
 use crate::serve::{plan, warn};
 use base::units::{Size, show_duration};
-use deployment::Binding;
+use deployment::{Binding, Target};
 use engine::{Capability as _, Limits};
 use keyvalue::host::cache::Caches;
 use keyvalue::host::{How, Use};
@@ -140,14 +140,30 @@ fn text(app: &App, triggers: usize) -> String {
         lines.push(format!("{} binding {} = {} ({})", of.capability, of.name, of.url, of.backend));
         lines.extend(offer(open).iter().map(|(word, level)| format!("  offers  {word} = {level}")));
     }
+    for upstream in &app.plan.upstreams {
+        let endpoints: Vec<_> = upstream.endpoints.iter().map(ToString::to_string).collect();
+        let (name, balance) = (&upstream.name, &upstream.balance);
+        lines.push(format!("upstream {name} = {balance} of {}", endpoints.join(", ")));
+    }
     for route in app.plan.http.iter().flat_map(|http| &http.routes) {
         let host = route.host.as_deref().unwrap_or("*");
-        lines.push(format!("route {host}{} -> {}", route.path, route.component));
+        lines.push(format!("route {host}{} -> {}", route.path, leads_to(&route.target)));
     }
     if triggers > 0 {
         lines.push(format!("{triggers} timers and watches"));
     }
     lines.join("\n")
+}
+
+/// Who answers, and who gets copies.
+fn leads_to(target: &Target) -> String {
+    match target {
+        Target::Component(name) => name.clone(),
+        Target::Upstream { name, mirror: None, .. } => format!("upstream {name}"),
+        Target::Upstream { name, mirror: Some(mirror), percent } => {
+            format!("upstream {name}, {percent}% copied to {mirror}")
+        }
+    }
 }
 
 fn json(app: &App, triggers: usize) -> Value {
@@ -186,10 +202,22 @@ fn json(app: &App, triggers: usize) -> Value {
             "offer": offer(open).into_iter().collect::<BTreeMap<_, _>>(),
         })
     });
+    let upstreams = app.plan.upstreams.iter().map(|upstream| {
+        json!({
+            "name": upstream.name,
+            "balance": upstream.balance.to_string(),
+            "endpoints": upstream.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    });
+    let routes = app.plan.http.iter().flat_map(|http| &http.routes).map(|route| {
+        json!({ "host": route.host, "path": route.path, "leads-to": leads_to(&route.target) })
+    });
     json!({
         "app": app.plan.name,
         "components": components.collect::<Vec<_>>(),
         "bindings": bindings.collect::<Vec<_>>(),
+        "upstreams": upstreams.collect::<Vec<_>>(),
+        "routes": routes.collect::<Vec<_>>(),
         "triggers": triggers,
     })
 }

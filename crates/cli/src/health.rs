@@ -3,6 +3,7 @@
 use crate::app::App;
 use engine::Budget;
 use gateway::admin;
+use gateway::upstream::{self, Upstream};
 use http::incoming::{Counts, Handler};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,23 +16,29 @@ pub(crate) struct Health {
     budget: Arc<Budget>,
     /// Whether the last file that was read is the one that runs.
     current: AtomicBool,
-    /// The components that answer HTTP.
-    handlers: Mutex<BTreeMap<String, Arc<Handler>>>,
+    /// Who answers HTTP.
+    answering: Mutex<Answering>,
+}
+
+/// Who answers HTTP, by name.
+struct Answering {
+    components: BTreeMap<String, Arc<Handler>>,
+    upstreams: Vec<Arc<Upstream>>,
 }
 
 impl Health {
     /// Of the app that runs first.
     pub(crate) fn new(app: &App, budget: Arc<Budget>) -> Arc<Self> {
-        let (current, handlers) = (AtomicBool::new(true), Mutex::new(handlers(app)));
-        Arc::new(Self { app: app.plan.name.clone(), budget, current, handlers })
+        let (current, answering) = (AtomicBool::new(true), Mutex::new(answering(app)));
+        Arc::new(Self { app: app.plan.name.clone(), budget, current, answering })
     }
 
     /// From now on `app` runs, which the last file describes.
     pub(crate) fn set(&self, app: &App) {
-        let handlers = handlers(app);
+        let answering = answering(app);
         let old = std::mem::replace(
-            &mut *self.handlers.lock().unwrap_or_else(PoisonError::into_inner),
-            handlers,
+            &mut *self.answering.lock().unwrap_or_else(PoisonError::into_inner),
+            answering,
         );
         self.current.store(true, Relaxed);
         // What only this held of the last app goes without anyone waiting for the lock.
@@ -51,25 +58,47 @@ impl Health {
 
     fn json(&self) -> Value {
         let current = self.current.load(Relaxed);
-        let handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted =
-            handlers.iter().map(|(name, handler)| (name.clone(), counted(handler.counts())));
+        let answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        let components = answering.components.iter();
+        let components =
+            components.map(|(name, handler)| (name.clone(), counted(handler.counts())));
+        let upstreams = answering.upstreams.iter();
+        let upstreams = upstreams.map(|upstream| (upstream.name().to_owned(), of(upstream)));
         json!({
             "status": "ok",
             "app": self.app,
             "file": if current { "current" } else { "older: the new one is wrong" },
             "guest-memory": self.budget.used(),
-            "requests": counted.collect::<serde_json::Map<_, _>>(),
+            "requests": components.collect::<serde_json::Map<_, _>>(),
+            "upstreams": upstreams.collect::<serde_json::Map<_, _>>(),
         })
     }
 }
 
-fn handlers(app: &App) -> BTreeMap<String, Arc<Handler>> {
-    let handlers = app
+fn answering(app: &App) -> Answering {
+    let components = app
         .guests
         .iter()
         .filter_map(|(name, loaded)| Some((name.clone(), Arc::clone(loaded.handler.as_ref()?))));
-    handlers.collect()
+    let upstreams = app.upstreams.values().map(|led| Arc::clone(&led.upstream));
+    Answering { components: components.collect(), upstreams: upstreams.collect() }
+}
+
+fn of(upstream: &Upstream) -> Value {
+    let upstream::Counts { answered, failed, timed_out, turned_away, retried, mirrored } =
+        upstream.counts();
+    let servers = upstream.states().into_iter().map(|upstream::State { server, health, active }| {
+        json!({ "server": server, "health": health, "active": active })
+    });
+    json!({
+        "answered": answered.load(Relaxed),
+        "failed": failed.load(Relaxed),
+        "timed-out": timed_out.load(Relaxed),
+        "turned-away": turned_away.load(Relaxed),
+        "retried": retried.load(Relaxed),
+        "mirrored": mirrored.load(Relaxed),
+        "servers": servers.collect::<Vec<_>>(),
+    })
 }
 
 fn counted(counts: &Counts) -> Value {

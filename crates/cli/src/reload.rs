@@ -37,6 +37,7 @@ impl Reload {
         server: Option<Server>,
     ) -> Self {
         let health = Health::new(&app, Arc::clone(program.engines().budget()));
+        app.start_upstreams(program.tasks());
         Self { args, program, filter, app, triggers, server, old: Tasks::new(), health }
     }
 
@@ -78,6 +79,8 @@ impl Reload {
             server.reroute(app.routes());
         }
         let old = self.triggers.exchange(ready);
+        app.start_upstreams(self.program.tasks());
+        // What it has of upstreams ends with the last request that is still under way there.
         self.app = app;
         // Beside everything else, so that a signal that comes now is heard.
         self.old.spawn(async move {
@@ -91,6 +94,7 @@ impl Reload {
 
     /// Finishes what runs, at most `grace`; returns how much was left.
     pub(crate) async fn shut_down(self, grace: Duration) -> usize {
+        self.app.stop_upstreams();
         let triggers = self.triggers.shut_down(grace);
         let server = async {
             match self.server {

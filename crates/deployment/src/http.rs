@@ -3,7 +3,7 @@
 use crate::component::file;
 use crate::keys::{HTTP, HTTP2, ROUTE, TLS};
 use crate::notes::Placed;
-use crate::plan::{Http, Http2, Listen, Route, Tls};
+use crate::plan::{Http, Http2, Listen, Route, Target, Tls};
 use crate::section::Section;
 use base::Mistake;
 use base::egress::Rule;
@@ -22,6 +22,7 @@ pub(crate) fn read(
     root: &Section<'_>,
     addresses: &[SocketAddr],
     components: &[&str],
+    upstreams: &[&str],
 ) -> Option<Http> {
     let http = root.table("http", &HTTP)?;
     let listen = listen(&http);
@@ -40,7 +41,7 @@ pub(crate) fn read(
         listen,
         tls: http.table("tls", &TLS).and_then(|tls| read_tls(&tls)),
         admin,
-        routes: routes(&http, components),
+        routes: routes(&http, components, upstreams),
         shutdown_grace: http.duration("shutdown-grace", Duration::ZERO..=*TIMES.end()),
         header_timeout: http.duration("header-timeout", TIMES),
         write_timeout: http.duration("write-timeout", TIMES),
@@ -59,7 +60,8 @@ impl Http {
     pub(crate) fn bare(component: &str, addresses: &[SocketAddr]) -> Self {
         let addresses = if addresses.is_empty() { &[LISTEN] } else { addresses };
         let path = "/".to_owned();
-        let route = Route { host: None, path, component: component.to_owned(), at: None };
+        let target = Target::Component(component.to_owned());
+        let route = Route { host: None, path, target, at: None };
         Self { listen: from_command_line(addresses), routes: vec![route], ..Self::default() }
     }
 }
@@ -143,15 +145,12 @@ fn network(text: &str) -> Result<Rule, String> {
     rule.ok_or_else(|| format!("`{text}` is no network; write for example \"10.0.0.0/8\""))
 }
 
-fn routes(http: &Section<'_>, components: &[&str]) -> Vec<Route> {
+fn routes(http: &Section<'_>, components: &[&str], upstreams: &[&str]) -> Vec<Route> {
     let mut routes: Vec<Route> = Vec::new();
     for section in http.tables("route", &ROUTE) {
         let path = section.parsed("path", "a path", path);
         let host = section.parsed("host", "a host", host);
-        let component = section.name_of("component", "component", components);
-        if !section.has("component") && !section.has("upstream") {
-            section.missing("this route leads nowhere".to_owned(), "component = \"NAME\"");
-        }
+        let target = target(&section, components, upstreams);
         // A path or a host that is wrong was reported; what it was meant to be is not known.
         if path.is_some() != section.has("path") || host.is_some() != section.has("host") {
             continue;
@@ -163,11 +162,44 @@ fn routes(http: &Section<'_>, components: &[&str]) -> Vec<Route> {
             http.reader.notes.contradiction(section.at(), first, "here already", mistake);
             continue;
         }
-        // A route to nobody is kept until all are read, so that a second one is seen.
-        let component = component.unwrap_or_default();
-        routes.push(Route { host, path, component, at: Some(section.at()) });
+        routes.push(Route { host, path, target, at: Some(section.at()) });
     }
     routes
+}
+
+/// Who answers. A route to nobody is kept until all are read, so that a second one is seen.
+fn target(route: &Section<'_>, components: &[&str], upstreams: &[&str]) -> Target {
+    let component = route.name_of("component", "component", components);
+    let upstream = route.name_of("upstream", "upstream", upstreams);
+    let mirror = route.name_of("mirror", "upstream", upstreams);
+    let percent = route.number("mirror-percent", 0..=100);
+    match (route.has("component"), route.has("upstream")) {
+        (true, true) => route.mistake(
+            Mistake::at(
+                route.at_key("upstream").span,
+                "a route leads to a component or to an upstream, and this to both",
+            )
+            .with_hint("leave one of them out"),
+        ),
+        (false, false) => route.missing(
+            "this route leads nowhere".to_owned(),
+            "component = \"NAME\", or upstream = \"NAME\"",
+        ),
+        (true, false) if route.has("mirror") => {
+            let message = "only requests to an upstream are copied";
+            route.mistake(Mistake::at(route.at_key("mirror").span, message));
+        }
+        _ => {}
+    }
+    if route.has("mirror-percent") && !route.has("mirror") {
+        let message = "nothing is copied here: there is no `mirror`";
+        let mistake = Mistake::at(route.at_key("mirror-percent").span, message);
+        route.mistake(mistake.with_hint("mirror = \"NAME\""));
+    }
+    match (component, upstream) {
+        (None, Some(name)) => Target::Upstream { name, mirror, percent: percent.unwrap_or(100) },
+        (component, _) => Target::Component(component.unwrap_or_default()),
+    }
 }
 
 fn path(text: &str) -> Result<String, String> {
@@ -184,7 +216,7 @@ fn path(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn host(text: &str) -> Result<String, String> {
+pub(crate) fn host(text: &str) -> Result<String, String> {
     let name = text.strip_prefix("*.").unwrap_or(text);
     let good =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '[' | ']' | ':');

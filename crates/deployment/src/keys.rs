@@ -1,5 +1,9 @@
 //! Every key of the deployment file, once: what is known, what is near, what the manual says.
 
+mod upstream;
+
+pub(crate) use upstream::{EJECTION, HEALTH, RETRIES, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
+
 /// The keys of one section.
 pub(crate) struct Keys {
     /// The section's name, e.g. `http.route`.
@@ -25,8 +29,28 @@ impl Keys {
 
 /// Every section, in the order of the manual.
 pub(crate) const SECTIONS: &[&Keys] = &[
-    &APP, &COMPONENT, &FILES, &LIMITS, &REUSE, &HTTP, &TLS, &HTTP2, &ROUTE, &TIMER, &WATCH,
-    &SECRETS, &LOG, &BINDING, &NEEDS, &OVERLAY,
+    &APP,
+    &COMPONENT,
+    &FILES,
+    &LIMITS,
+    &REUSE,
+    &HTTP,
+    &TLS,
+    &HTTP2,
+    &ROUTE,
+    &UPSTREAM,
+    &UPSTREAM_TLS,
+    &UPSTREAM_LIMITS,
+    &RETRIES,
+    &EJECTION,
+    &HEALTH,
+    &TIMER,
+    &WATCH,
+    &SECRETS,
+    &LOG,
+    &BINDING,
+    &NEEDS,
+    &OVERLAY,
 ];
 
 pub(crate) const APP: Keys = Keys {
@@ -48,12 +72,13 @@ pub(crate) const APP: Keys = Keys {
         ),
         Key("component", "", "The components, each a table `[component.NAME]`."),
         Key("http", "", "The HTTP server."),
+        Key("upstream", "", "Other HTTP servers, each a table `[upstream.NAME]`."),
         Key("timer", "", "Components that are called by the clock, each a table `[[timer]]`."),
         Key("watch", "", "Components that are called when keys change, each a table `[[watch]]`."),
         Key("secrets", "", "Where the text of `${secret:name}` comes from."),
         Key("log", "", "How Wharf and its guests log."),
     ],
-    later: &["filter", "upstream"],
+    later: &["filter"],
 };
 
 /// What `--bindings` may hold besides the sections of bindings.
@@ -214,8 +239,11 @@ pub(crate) const ROUTE: Keys = Keys {
         Key("path", "\"/\"", "The beginning of the path. Left out: `/`."),
         Key("host", "\"example.com\"", "The host, or `*.example.com`. Left out: every host."),
         Key("component", "\"web\"", "The component that answers."),
+        Key("upstream", "\"legacy\"", "The upstream that answers, instead of a component."),
+        Key("mirror", "\"shadow\"", "An upstream that gets copies, whose answers nobody sees."),
+        Key("mirror-percent", "10", "How many of a hundred requests are copied. Left out: all."),
     ],
-    later: &["upstream", "filters"],
+    later: &["filters"],
 };
 
 pub(crate) const TIMER: Keys = Keys {

@@ -27,6 +27,7 @@ mod settings;
 mod source;
 mod text;
 mod triggers;
+mod upstream;
 mod warnings;
 
 pub use binding::{Binding, Capability, Chosen};
@@ -34,10 +35,13 @@ pub use input::{FILE, Input};
 pub use needs::Needs;
 pub use plan::{
     App, Component, Engine, Files, Http, Http2, Keys, Limits, Listen, Log, LogFormat, Plan, Reuse,
-    Route, Schedule, Scope, Timer, Tls, Watch,
+    Route, Schedule, Scope, Target, Timer, Tls, Watch,
 };
 pub use reading::read;
 pub use reference::reference;
 pub use report::{Entry, Report, Severity};
 pub use source::At;
 pub use text::Text;
+pub use upstream::{
+    Balance, Ejection, Endpoint, HashOn, Health, Identity, Retries, Upstream, UpstreamLimits,
+};

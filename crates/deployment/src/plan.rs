@@ -4,6 +4,7 @@ use crate::binding::Binding;
 use crate::report::{Finding, Report, Severity};
 use crate::source::{At, Source};
 use crate::text::Text;
+use crate::upstream::Upstream;
 use base::Mistake;
 use base::egress::Rule;
 use std::collections::BTreeMap;
@@ -53,6 +54,8 @@ pub struct App {
     pub data: PathBuf,
     /// The components in the order of their names.
     pub components: Vec<Component>,
+    /// The servers that routes may lead to, in the order of their names.
+    pub upstreams: Vec<Upstream>,
     /// The HTTP server, if there is one.
     pub http: Option<Http>,
     /// Calls by the clock.
@@ -231,10 +234,33 @@ pub struct Route {
     pub host: Option<String>,
     /// The beginning of the path; begins with `/`.
     pub path: String,
-    /// The name of the component, which exists.
-    pub component: String,
+    /// Who answers.
+    pub target: Target,
     /// Where it stands in the file.
     pub at: Option<At>,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The component of this name, which exists.
+    Component(String),
+    /// The upstream of this name, which exists.
+    Upstream {
+        /// Its name.
+        name: String,
+        /// The upstream that gets copies, which exists.
+        mirror: Option<String>,
+        /// How many of a hundred requests are copied.
+        percent: u8,
+    },
+}
+
+impl Target {
+    /// Whether the component of this name answers.
+    pub fn is_component(&self, name: &str) -> bool {
+        matches!(self, Self::Component(component) if component == name)
+    }
 }
 
 /// A component that is called by the clock.

@@ -12,7 +12,7 @@ use crate::report::{Report, Severity};
 use crate::secrets::Secrets;
 use crate::section::Section;
 use crate::text::Text;
-use crate::{document, grants, http, triggers, warnings};
+use crate::{document, grants, http, triggers, upstream, warnings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
@@ -166,9 +166,10 @@ fn app<O>(
         add_overrides(component, input, root.reader.notes);
     }
     let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
+    let (upstreams, led_to) = upstream::read(root);
     let http = match bare {
         Some(_) => Some(Http::bare(&name, &input.listen)),
-        None => http::read(root, &input.listen, &names),
+        None => http::read(root, &input.listen, &names, &led_to),
     };
     let timers = triggers::timers(root, &names);
     let keyvalue = capabilities.iter().zip(bound).find(|(found, _)| found.name == WATCHED);
@@ -179,7 +180,7 @@ fn app<O>(
         None => root.path("data").map_or_else(|| root.reader.base.join(DATA), |(path, _)| path),
     };
     let log = root.table("log", &LOG).map(|log| read_log(&log)).unwrap_or_default();
-    App { name, data, components, http, timers, watches, log }
+    App { name, data, components, upstreams, http, timers, watches, log }
 }
 
 /// The app's name, or the folder's.

@@ -188,23 +188,53 @@ impl<'a> Section<'a> {
     where
         T: TryFrom<u64>,
     {
+        self.number_of(self.value(key)?, &range)
+    }
+
+    /// Whole numbers within `range`: an array of them, or one alone.
+    pub(crate) fn numbers<T>(&self, key: &str, range: RangeInclusive<u64>) -> Option<Vec<T>>
+    where
+        T: TryFrom<u64>,
+    {
         let value = self.value(key)?;
+        match value.get_ref().as_array() {
+            None => Some(vec![self.number_of(value, &range)?]),
+            Some(array) => {
+                Some(array.iter().filter_map(|value| self.number_of(value, &range)).collect())
+            }
+        }
+    }
+
+    fn number_of<T>(
+        &self,
+        value: &'a Spanned<DeValue<'a>>,
+        range: &RangeInclusive<u64>,
+    ) -> Option<T>
+    where
+        T: TryFrom<u64>,
+    {
+        let what = "a whole number";
         let number = match value.get_ref() {
             DeValue::Integer(number) => {
                 u64::from_str_radix(number.as_str(), number.radix()).ok().or_else(|| {
-                    self.outside(value.span(), &range);
+                    self.outside(value.span(), range);
                     None
                 })?
             }
-            DeValue::String(_) => self.parsed(key, "a whole number", |text| {
-                text.parse().ok().ok_or_else(|| "expected a whole number, found string".to_owned())
-            })?,
+            DeValue::String(_) => {
+                let word = self.reader.open_word(value, what)?;
+                word.value.parse().ok().or_else(|| {
+                    let why = format!("expected {what}, found string");
+                    self.mistake(word.wrong(value.span(), what, why));
+                    None
+                })?
+            }
             _ => {
-                self.reader.expected(value, "a whole number");
+                self.reader.expected(value, what);
                 return None;
             }
         };
-        self.within(value.span(), number, &range)
+        self.within(value.span(), number, range)
     }
 
     /// A number of bytes within `range`.

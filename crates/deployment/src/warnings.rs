@@ -2,20 +2,26 @@
 
 use crate::binding::Bindings;
 use crate::notes::Notes;
-use crate::plan::{App, Component, Scope};
+use crate::plan::{App, Component, Scope, Target};
+use crate::upstream::Upstream;
 
 /// Adds what is odd about a deployment that may otherwise be right.
 pub(crate) fn add<O>(app: &App, bound: &[Bindings<O>], notes: &Notes) {
     if let Some(http) = &app.http
         && http.routes.is_empty()
     {
-        let hint = "[[http.route]] component = \"NAME\"";
+        let hint = "[[http.route]] component = \"NAME\", or upstream = \"NAME\"";
         notes.warning(None, "no request is answered: `http` has no routes".to_owned(), hint);
     }
     for component in app.components.iter().filter(|component| !is_called(app, component)) {
         let message = format!("nothing calls component `{}`", component.name);
         let hint = "give it an [[http.route]], a [[timer]] or a [[watch]]";
         notes.warning(component.at.as_ref(), message, hint);
+    }
+    for upstream in app.upstreams.iter().filter(|upstream| !is_led_to(app, upstream)) {
+        let message = format!("no route leads to upstream `{}`", upstream.name);
+        let hint = "give it an [[http.route]], or leave it out";
+        notes.warning(Some(&upstream.at), message, hint);
     }
     let timers = app.timers.iter().map(|timer| (timer.scope, &timer.at));
     let watches = app.watches.iter().map(|watch| (watch.scope, &watch.at));
@@ -37,7 +43,17 @@ pub(crate) fn add<O>(app: &App, bound: &[Bindings<O>], notes: &Notes) {
 
 fn is_called(app: &App, component: &Component) -> bool {
     let name = &component.name;
-    app.http.iter().flat_map(|http| &http.routes).any(|route| route.component == *name)
+    app.http.iter().flat_map(|http| &http.routes).any(|route| route.target.is_component(name))
         || app.timers.iter().any(|timer| timer.component == *name)
         || app.watches.iter().any(|watch| watch.component == *name)
+}
+
+fn is_led_to(app: &App, upstream: &Upstream) -> bool {
+    let routes = app.http.iter().flat_map(|http| &http.routes);
+    routes.into_iter().any(|route| match &route.target {
+        Target::Component(_) => false,
+        Target::Upstream { name, mirror, .. } => {
+            *name == upstream.name || mirror.as_ref() == Some(&upstream.name)
+        }
+    })
 }

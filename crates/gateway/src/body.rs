@@ -1,6 +1,7 @@
 //! The bodies of both directions.
 
 use crate::stall::{Bodies, Mark};
+use crate::upstream::Proxied;
 use bytes::Bytes;
 use http::incoming::Answer;
 use http_body::{Body, Frame, SizeHint};
@@ -9,12 +10,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use wasmtime_wasi_http::Error;
 
-/// The body of an answer: the guest's, or one of ours.
+/// The body of an answer: the guest's, a server's, or one of ours.
 pub(crate) enum Outgoing {
     /// A guest's, complete.
     Whole(Answer),
     /// A guest's, still being made and taken.
     Flowing(Answer, Arc<Mark>),
+    /// A server's, complete or still coming.
+    Proxied(Proxied, Option<Arc<Mark>>),
     /// A short text of ours.
     Text(Option<Bytes>),
 }
@@ -26,6 +29,12 @@ impl Outgoing {
             true => Self::Whole(answer),
             false => Self::Flowing(answer, bodies.watch()),
         }
+    }
+
+    /// A server's answer on a connection with these bodies.
+    pub(crate) fn proxied(answer: Proxied, bodies: &Bodies) -> Self {
+        let mark = (!answer.is_complete()).then(|| bodies.watch());
+        Self::Proxied(answer, mark)
     }
 
     pub(crate) fn text(text: impl Into<Bytes>) -> Self {
@@ -44,15 +53,9 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.get_mut() {
             Self::Whole(answer) => Pin::new(answer).poll_frame(cx),
-            Self::Flowing(answer, mark) => {
-                let frame = Pin::new(answer).poll_frame(cx);
-                if frame.is_ready() {
-                    mark.given();
-                } else {
-                    mark.wanted();
-                }
-                frame
-            }
+            Self::Flowing(answer, mark) => mark.note(Pin::new(answer).poll_frame(cx)),
+            Self::Proxied(answer, Some(mark)) => mark.note(Pin::new(answer).poll_frame(cx)),
+            Self::Proxied(answer, None) => Pin::new(answer).poll_frame(cx),
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         }
     }
@@ -60,6 +63,7 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(answer) | Self::Flowing(answer, _) => answer.is_end_stream(),
+            Self::Proxied(answer, _) => answer.is_end_stream(),
             Self::Text(text) => text.is_none(),
         }
     }
@@ -67,6 +71,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(answer) | Self::Flowing(answer, _) => answer.size_hint(),
+            Self::Proxied(answer, _) => answer.size_hint(),
             Self::Text(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
             }

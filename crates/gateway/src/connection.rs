@@ -36,7 +36,7 @@ where
         let answer = Box::pin(Arc::clone(&shared).serve(Arc::clone(&peer), request));
         answer.map(Ok::<_, Infallible>)
     });
-    let mut connection = pin!(builder.serve_connection(stream, service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
     let mut look = interval(write_timeout.div_f32(4.0).clamp(SOON, SELDOM));
     let mut stopping = false;
     let ended = loop {

@@ -6,6 +6,7 @@ use crate::stall::Bodies;
 use base::egress::Egress;
 use http_types::{HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
+use tokio::sync::OwnedSemaphorePermit;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -18,10 +19,18 @@ pub(crate) struct Peer {
     trusted: bool,
     /// The answers on this connection that are under way.
     pub(crate) bodies: Bodies,
+    /// Its place among the connections, also as long as a tunnel lasts that it became.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Peer {
-    pub(crate) fn new(address: IpAddr, port: u16, tls: bool, trusted: &Egress) -> Self {
+    pub(crate) fn new(
+        address: IpAddr,
+        port: u16,
+        tls: bool,
+        trusted: &Egress,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         let text = address.to_canonical().to_string();
         Self {
             // An address is always a valid field value.
@@ -29,6 +38,7 @@ impl Peer {
             proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
             trusted: trusted.allows_address(None, None, address, port),
             bodies: Bodies::default(),
+            _room: room,
         }
     }
 
@@ -38,6 +48,14 @@ impl Peer {
             Some(proto) => proto == "https",
             None => self.proto == "https",
         }
+    }
+
+    /// Where a request comes from: the client's address, as far as whom we trust says it.
+    pub(crate) fn source(&self, headers: &HeaderMap) -> String {
+        let told = headers.get_all(FOR).iter().next_back().filter(|_| self.trusted);
+        let told = told.and_then(|value| value.to_str().ok()?.rsplit(',').next());
+        let told = told.map(str::trim).filter(|told| !told.is_empty());
+        told.or(self.address.to_str().ok()).unwrap_or_default().to_owned()
     }
 
     /// Puts the fields into a request.
@@ -65,7 +83,7 @@ mod tests {
 
     fn peer(trusted: &[&str]) -> Peer {
         let trusted = Egress::new(trusted.iter().map(|rule| rule.parse().unwrap()));
-        Peer::new("10.0.0.9".parse().unwrap(), 1234, false, &trusted)
+        Peer::new("10.0.0.9".parse().unwrap(), 1234, false, &trusted, None)
     }
 
     fn forged() -> HeaderMap {
@@ -79,6 +97,7 @@ mod tests {
     fn a_stranger_cannot_say_who_it_is() {
         let (peer, mut headers) = (peer(&[]), forged());
         assert!(!peer.is_https(&headers));
+        assert_eq!(peer.source(&headers), "10.0.0.9");
         peer.mark(&mut headers, &HeaderValue::from_static("h"));
         assert_eq!(headers.get(FOR).unwrap(), "10.0.0.9");
         assert_eq!(headers.get(PROTO).unwrap(), "http");
@@ -89,8 +108,10 @@ mod tests {
     fn a_trusted_proxy_is_believed() {
         let (peer, mut headers) = (peer(&["10.0.0.0/24"]), forged());
         assert!(peer.is_https(&headers));
+        assert_eq!(peer.source(&headers), "1.2.3.4");
         peer.mark(&mut headers, &HeaderValue::from_static("h"));
         assert_eq!(headers.get(FOR).unwrap(), "1.2.3.4, 10.0.0.9");
+        assert_eq!(peer.source(&HeaderMap::new()), "10.0.0.9");
         assert_eq!(headers.get(PROTO).unwrap(), "https");
     }
 }

@@ -6,6 +6,7 @@
 pub mod admin;
 mod body;
 mod connection;
+mod failure;
 mod forwarded;
 mod id;
 mod io;
@@ -16,8 +17,9 @@ mod routes;
 mod server;
 mod settings;
 mod stall;
+pub mod upstream;
 
 pub use listener::Bound;
-pub use routes::{Route, Routes, Target};
+pub use routes::{Forward, Route, Routes, Target};
 pub use server::{Report, Server};
 pub use settings::{Listener, Settings};

@@ -13,7 +13,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 /// An address that is listened on, not yet served.
@@ -77,12 +77,9 @@ impl Bound {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let serve =
-                        serve(stream, peer, self.tls.clone(), Arc::clone(&shared), stop.clone());
-                    shared.tasks.spawn(async move {
-                        serve.await;
-                        drop(room);
-                    });
+                    let (tls, stop) = (self.tls.clone(), stop.clone());
+                    let serve = serve(stream, peer, room.ok(), tls, Arc::clone(&shared), stop);
+                    shared.tasks.spawn(serve);
                 }
                 // Out of descriptors or memory: both come back when connections end.
                 Err(error) => {
@@ -97,6 +94,7 @@ impl Bound {
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
+    room: Option<OwnedSemaphorePermit>,
     tls: Option<Arc<ServerConfig>>,
     shared: Arc<Shared>,
     stop: Stop,
@@ -105,7 +103,7 @@ async fn serve(
         tracing::debug!(%error, "a connection keeps Nagle's delay");
     }
     let trusted = &shared.settings.trusted_proxies;
-    let peer = Peer::new(peer.ip(), peer.port(), tls.is_some(), trusted);
+    let peer = Peer::new(peer.ip(), peer.port(), tls.is_some(), trusted, room);
     let Some(tls) = tls else {
         return connection::serve(stream, peer, shared, stop).await;
     };

@@ -1,15 +1,17 @@
 //! The path of one request, from top to bottom.
 
 use crate::body::{Incoming, Outgoing};
+use crate::failure::Failure;
 use crate::forwarded::Peer;
 use crate::routes::{Routes, Target};
 use crate::settings::Settings;
+use crate::upstream::Asked;
 use crate::{id, quiet};
 use arc_swap::ArcSwap;
-use engine::Tasks;
-use http::incoming::{Handler, Refused};
+use engine::{Stop, Tasks};
+use http::incoming::Handler;
 use http_body::Body as _;
-use http_types::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use http_types::header::HOST;
 use http_types::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) routes: ArcSwap<Routes>,
     pub(crate) settings: Settings,
     pub(crate) tasks: Tasks,
+    /// Given when the server is to come to its end.
+    pub(crate) stop: Stop,
 }
 
 impl Shared {
@@ -33,7 +37,7 @@ impl Shared {
         let (id, id_field) = id::assign(request.headers_mut());
         let log = self.settings.access_log.then(|| Line::new(&request, &id));
         let version = request.version();
-        let mut response = match self.answer(&peer, request, &id).await {
+        let mut response = match self.answer(&peer, request, &id, &id_field).await {
             Ok(response) => response,
             Err(failure) => failure.response(version),
         };
@@ -46,25 +50,42 @@ impl Shared {
 
     async fn answer(
         &self,
-        peer: &Peer,
-        mut request: Request<hyper::body::Incoming>,
+        peer: &Arc<Peer>,
+        request: Request<hyper::body::Incoming>,
         id: &Arc<str>,
+        id_field: &HeaderValue,
     ) -> Result<Response<Outgoing>, Failure> {
         let host = host(&request)?;
-        // CONNECT asks for a tunnel, which no component can give.
+        // CONNECT asks for a tunnel to anywhere, which nobody here gives.
         if request.method() == Method::CONNECT {
             return Err(Failure::plain(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served"));
         }
-        let handler = self.route(&host, request.uri().path())?;
+        match self.route(&host, request.uri().path())? {
+            Target::Component(handler) => self.call(&handler, request, peer, &host, id).await,
+            Target::Upstream(forward) => {
+                let (mirror, tasks, stop) = (forward.mirror.as_ref(), &self.tasks, &self.stop);
+                let asked = Asked { peer, host, id, id_field, mirror, tasks, stop };
+                // In a box, because most requests are another's and need not be as large.
+                Box::pin(forward.upstream.serve(request, asked)).await
+            }
+        }
+    }
+
+    /// Answers with what a component says.
+    async fn call(
+        &self,
+        handler: &Arc<Handler>,
+        mut request: Request<hyper::body::Incoming>,
+        peer: &Peer,
+        host: &HeaderValue,
+        id: &Arc<str>,
+    ) -> Result<Response<Outgoing>, Failure> {
         let limit = handler.guest().limits().request_body;
         if request.body().size_hint().lower() > limit {
-            return Err(Failure::plain(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the request body is too long",
-            ));
+            return Err(Failure::too_large());
         }
         let https = peer.is_https(request.headers());
-        peer.mark(request.headers_mut(), &host);
+        peer.mark(request.headers_mut(), host);
         let request = request.map(|body| Incoming::new(body, limit));
         let of = engine::Request { id: Some(Arc::clone(id)), deadline: None };
         match handler.handle(request, of, https, &self.tasks).await {
@@ -73,13 +94,11 @@ impl Shared {
         }
     }
 
-    fn route(&self, host: &HeaderValue, path: &str) -> Result<Arc<Handler>, Failure> {
+    fn route(&self, host: &HeaderValue, path: &str) -> Result<Target, Failure> {
         let routes = self.routes.load();
-        let host = host.to_str().unwrap_or_default();
-        match routes.find(host, path) {
-            Some(Target::Component(handler)) => Ok(Arc::clone(handler)),
-            None => Err(Failure::plain(StatusCode::NOT_FOUND, "no route leads there")),
-        }
+        let found = routes.find(host.to_str().unwrap_or_default(), path);
+        let nowhere = || Failure::plain(StatusCode::NOT_FOUND, "no route leads there");
+        found.cloned().ok_or_else(nowhere)
     }
 }
 
@@ -108,58 +127,6 @@ fn host(request: &Request<hyper::body::Incoming>) -> Result<HeaderValue, Failure
     match !found.is_empty() && found.as_bytes().iter().all(is_name) {
         true => Ok(found),
         false => Err(bad("the request's host is no host")),
-    }
-}
-
-/// An answer of ours.
-struct Failure {
-    status: StatusCode,
-    text: &'static str,
-    retry: bool,
-}
-
-impl Failure {
-    fn plain(status: StatusCode, text: &'static str) -> Self {
-        Self { status, text, retry: false }
-    }
-
-    /// What the client learns, which is little, and what the log learns, which is all.
-    fn refused(refused: &Refused, component: &str, id: &str) -> Self {
-        let failure = match refused {
-            Refused::NoRoom(_) => Self {
-                retry: true,
-                ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, "the component is at its limit")
-            },
-            Refused::Deadline(_) => {
-                Self::plain(StatusCode::GATEWAY_TIMEOUT, "the component did not answer in time")
-            }
-            Refused::TooLarge => {
-                Self::plain(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too long")
-            }
-            Refused::Trap(_) | Refused::NoAnswer | Refused::Code(_) => {
-                Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "the component failed")
-            }
-        };
-        match refused {
-            Refused::NoRoom(_) => tracing::debug!(component, request = id, "turned away"),
-            refused => tracing::warn!(component, request = id, "{refused}"),
-        }
-        failure
-    }
-
-    fn response(self, version: Version) -> Response<Outgoing> {
-        let mut response = Response::new(Outgoing::text(format!("{}\n", self.text)));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if self.retry {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        // What follows a request that two servers may read differently is not believed.
-        if self.status == StatusCode::BAD_REQUEST && version < Version::HTTP_2 {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
     }
 }
 

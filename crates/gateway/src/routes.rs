@@ -1,5 +1,6 @@
-//! Which component answers which request: by host, then by the longest path prefix.
+//! Who answers which request: by host, then by the longest path prefix.
 
+use crate::upstream::{Mirror, Upstream};
 use http::incoming::Handler;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,17 @@ pub struct Route {
 pub enum Target {
     /// A component.
     Component(Arc<Handler>),
+    /// A server of an upstream.
+    Upstream(Forward),
+}
+
+/// What becomes of requests that go to an upstream.
+#[derive(Clone)]
+pub struct Forward {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Where copies of them go.
+    pub mirror: Option<Mirror>,
 }
 
 /// All routes, in the order in which they are looked at.
@@ -79,7 +91,7 @@ impl Routes {
         let below = self.below.iter().flat_map(|(_, routes)| routes);
         let mut handlers: Vec<Arc<Handler>> = Vec::new();
         for route in exact.chain(below).chain(&self.any) {
-            let Target::Component(handler) = &route.target;
+            let Target::Component(handler) = &route.target else { continue };
             if !handlers.iter().any(|known| Arc::ptr_eq(known, handler)) {
                 handlers.push(Arc::clone(handler));
             }

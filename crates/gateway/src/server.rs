@@ -47,6 +47,7 @@ impl Server {
             routes: ArcSwap::from_pointee(routes),
             settings,
             tasks: Tasks::new(),
+            stop: stop.child(),
         });
         let mut server = Self { shared, threads: Vec::new(), addresses, stop, end };
         for number in 0..threads {

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -16,7 +17,7 @@ fn now() -> u64 {
 }
 
 /// Since when a body has a part under way that the client did not make room for; 0 where it is the
-/// guest that is waited for.
+/// guest or the server that is waited for.
 #[derive(Debug, Default)]
 pub(crate) struct Mark(AtomicU64);
 
@@ -26,9 +27,19 @@ impl Mark {
         self.0.store(now(), Relaxed);
     }
 
-    /// The client has room, and the guest has nothing for it.
+    /// The client has room, and there is nothing for it.
     pub(crate) fn wanted(&self) {
         self.0.store(0, Relaxed);
+    }
+
+    /// Takes down what asking for the next part came to.
+    pub(crate) fn note<T>(&self, part: Poll<T>) -> Poll<T> {
+        if part.is_ready() {
+            self.given();
+        } else {
+            self.wanted();
+        }
+        part
     }
 }
 

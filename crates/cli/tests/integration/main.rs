@@ -40,6 +40,7 @@ mod stream;
 mod timers;
 mod tls;
 mod transcripts;
+mod upstream;
 mod watch;
 
 /// Every guest has a test here, or this does not compile.

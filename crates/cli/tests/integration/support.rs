@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod raw;
+pub(crate) mod server;
 
 use client::{Answer, Connection, get};
 use std::fs;

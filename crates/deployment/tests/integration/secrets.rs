@@ -104,7 +104,8 @@ fn a_bare_component_needs_no_file() {
     assert!(component.granted("config").is_empty());
     let http = plan.app.http.as_ref().unwrap();
     assert_eq!(http.listen[0].address.to_string(), "127.0.0.1:8080");
-    assert_eq!((http.routes[0].path.as_str(), http.routes[0].component.as_str()), ("/", "web"));
+    assert_eq!(http.routes[0].path, "/");
+    assert!(http.routes[0].target.is_component("web"));
     let default = plan.binding("keyvalue", "default").unwrap();
     assert_eq!((default.backend, default.url.as_str()), ("embedded", "embedded:"));
     assert!(default.at.is_none() && plan.warnings.is_empty());

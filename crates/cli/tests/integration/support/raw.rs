@@ -31,6 +31,11 @@ impl Raw {
         self.0.write_all(bytes.as_ref()).is_ok()
     }
 
+    /// Says that nothing more comes, and still listens.
+    pub(crate) fn end(&mut self) {
+        self.0.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// Listens until the server closes, at most so long.
     pub(crate) fn listen(&mut self, within: Duration) -> Heard {
         self.listen_until(within, |_| false)
