@@ -87,7 +87,8 @@ impl Vm {
         };
         let is_started = self
             .enter(id, Event::VmStart, |store, it| match &it.vm_start {
-                Some(start) => start.call(store, (0, vm)),
+                // "Unused", says the specification; SDKs take it for the plugin's context.
+                Some(start) => start.call(store, (id, vm)),
                 None => Ok(1),
             })
             .map_err(trapped)?;

@@ -163,7 +163,7 @@ impl Shared {
 
 /// Who asks.
 struct Client<'a> {
-    peer: &'a Peer,
+    peer: &'a Arc<Peer>,
     host: HeaderValue,
     id: &'a Arc<str>,
     id_field: &'a HeaderValue,

@@ -20,6 +20,7 @@ mod compile_cache;
 mod config;
 mod conformance;
 mod echo;
+mod filter;
 mod guestbook;
 mod hello;
 mod hostile;

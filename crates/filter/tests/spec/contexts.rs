@@ -39,7 +39,7 @@ fn told(name: &str, numbers: &[u32]) -> Vec<Shown> {
 #[test]
 fn a_context_is_created_done_logged_and_deleted() {
     let host = Host::new(&telling(1));
-    let start = [told("context_create", &[1, 0]), told("vm_start", &[0]), told("configure", &[1])];
+    let start = [told("context_create", &[1, 0]), told("vm_start", &[1]), told("configure", &[1])];
     assert_eq!(host.shown(), start.concat());
     let mut chain = host.http();
     assert_eq!(host.shown(), told("context_create", &[2, 1]));
