@@ -49,6 +49,10 @@ fn is_called(app: &App, component: &Component) -> bool {
 }
 
 fn is_led_to(app: &App, upstream: &Upstream) -> bool {
+    // Filters call upstreams by names that only they know.
+    if !app.filters.is_empty() {
+        return true;
+    }
     let routes = app.http.iter().flat_map(|http| &http.routes);
     routes.into_iter().any(|route| match &route.target {
         Target::Component(_) => false,

@@ -9,7 +9,7 @@ use crate::outside::{Grpc, HttpResponse};
 use crate::plugin::Plugin;
 use crate::state::{Context, Event, State};
 use crate::stream::{Handle, Way};
-use base::{Error, Kind};
+use base::Error;
 use start::explain;
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
@@ -76,7 +76,7 @@ impl Vm {
     /// `Invalid` when the plugin says no to one of them; whatever it trapped with.
     pub fn start_plugin(&mut self, plugin: &Arc<Plugin>) -> base::Result<u32> {
         let trapped = |failure: Failure| {
-            Error::new(Kind::Internal, format!("filter `{}` failed: {failure}", plugin.name))
+            Error::invalid(format!("filter `{}` failed: {failure}", plugin.name))
         };
         let id = self.new_context(None, Arc::clone(plugin)).map_err(trapped)?;
         let size = |bytes: &bytes::Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);

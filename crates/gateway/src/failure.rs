@@ -54,7 +54,8 @@ impl Failure {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // What follows a request that two servers may read differently is not believed.
-        let doubtful = [StatusCode::BAD_REQUEST, StatusCode::NOT_IMPLEMENTED];
+        let doubtful =
+            [StatusCode::BAD_REQUEST, StatusCode::NOT_IMPLEMENTED, StatusCode::REQUEST_TIMEOUT];
         if doubtful.contains(&self.status) && version < Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

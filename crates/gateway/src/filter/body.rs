@@ -11,31 +11,34 @@ use wasmtime_wasi_http::Error;
 /// A chain, and what is put into it.
 pub(super) struct Flow {
     pub(super) chain: Chain,
-    request: Source,
-    response: Source,
+    request: Sourced,
+    response: Sourced,
 }
 
 /// Where a body comes from.
-struct Source {
-    body: Option<Pin<Box<dyn Body<Data = Bytes, Error = Error> + Send>>>,
-    /// Nothing more comes.
-    ended: bool,
+type Source = Pin<Box<dyn Body<Data = Bytes, Error = Error> + Send>>;
+
+/// A body as it comes: not there while it is asked, and once it has ended.
+#[derive(Default)]
+struct Sourced {
+    body: Option<Source>,
     error: Option<Error>,
+}
+
+/// What there is to be done.
+enum Ready {
+    Out(Result<Option<Out>, Error>),
+    Ask(Source),
+    Nothing,
 }
 
 /// A flow that both directions share.
 #[derive(Clone)]
 pub(super) struct Shared(Arc<Mutex<Flow>>);
 
-impl Source {
-    fn none() -> Self {
-        Self { body: None, ended: false, error: None }
-    }
-}
-
 impl Shared {
     pub(super) fn new(chain: Chain) -> Self {
-        let (request, response) = (Source::none(), Source::none());
+        let (request, response) = Default::default();
         Self(Arc::new(Mutex::new(Flow { chain, request, response })))
     }
 
@@ -45,7 +48,25 @@ impl Shared {
 
     /// What comes out next this way; `None` when nothing does any more.
     pub(super) async fn next(&self, way: Way) -> Result<Option<Out>, Error> {
-        std::future::poll_fn(|cx| self.lock().poll(way, cx)).await
+        std::future::poll_fn(|cx| self.poll(way, cx)).await
+    }
+
+    /// Never locked while a body is asked: the body of an answer may be a guest that reads the
+    /// request's.
+    fn poll(&self, way: Way, cx: &mut Context<'_>) -> Poll<Result<Option<Out>, Error>> {
+        loop {
+            let ready = self.lock().ready(way, cx);
+            let mut body = match ready {
+                Ready::Out(out) => return Poll::Ready(out),
+                Ready::Nothing => return Poll::Pending,
+                Ready::Ask(body) => body,
+            };
+            let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
+                self.lock().source(way).body = Some(body);
+                return Poll::Pending;
+            };
+            self.lock().put(way, frame, body);
+        }
     }
 
     /// Waits until a filter has answered, or the stream is cut off.
@@ -69,60 +90,57 @@ impl Flow {
         way: Way,
         body: impl Body<Data = Bytes, Error = Error> + Send + 'static,
     ) {
-        let ended = body.is_end_stream();
-        let source = self.source(way);
-        *source = Source { body: (!ended).then(|| Box::pin(body) as _), ended, error: None };
+        self.source(way).body = (!body.is_end_stream()).then(|| Box::pin(body) as _);
     }
 
-    fn source(&mut self, way: Way) -> &mut Source {
+    fn source(&mut self, way: Way) -> &mut Sourced {
         match way {
             Way::Request => &mut self.request,
             Way::Response => &mut self.response,
         }
     }
 
-    fn poll(&mut self, way: Way, cx: &mut Context<'_>) -> Poll<Result<Option<Out>, Error>> {
-        loop {
-            self.chain.poll(way, cx);
-            if self.chain.is_reset() {
-                return Poll::Ready(Err(Error::ConnectionTerminated));
-            }
-            if let Some(out) = self.chain.take(way) {
-                return Poll::Ready(Ok(Some(out)));
-            }
-            if let Some(error) = self.source(way).error.take() {
-                return Poll::Ready(Err(error));
-            }
-            if self.chain.is_answered() {
-                // The answer is whole; what is left of the request is nobody's.
-                return match way {
-                    Way::Request => Poll::Ready(Ok(None)),
-                    Way::Response => Poll::Pending,
-                };
-            }
-            let wants = self.chain.wants(way);
-            let source = self.source(way);
-            let Some(body) = source.body.as_mut().filter(|_| wants && !source.ended) else {
-                return Poll::Pending;
+    /// What can be done without asking for more: what comes out, or that nothing does for now, or
+    /// the body to ask.
+    fn ready(&mut self, way: Way, cx: &Context<'_>) -> Ready {
+        self.chain.poll(way, cx);
+        if self.chain.is_reset() {
+            return Ready::Out(Err(Error::ConnectionTerminated));
+        }
+        if let Some(out) = self.chain.take(way) {
+            return Ready::Out(Ok(Some(out)));
+        }
+        if let Some(error) = self.source(way).error.take() {
+            return Ready::Out(Err(error));
+        }
+        if self.chain.is_answered() {
+            // The answer is whole; what is left of the request is nobody's.
+            return match way {
+                Way::Request => Ready::Out(Ok(None)),
+                Way::Response => Ready::Nothing,
             };
-            let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else { return Poll::Pending };
-            let is_last = body.is_end_stream();
-            source.ended = is_last || !matches!(frame, Some(Ok(_)));
-            if source.ended {
-                source.body = None;
-            }
-            match frame {
-                None => self.chain.put_data(way, Bytes::new(), true),
-                Some(Err(error)) => self.source(way).error = Some(error),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.chain.put_data(way, data, is_last),
-                    Err(frame) => {
-                        self.source(way).ended = true;
-                        let trailers = frame.into_trailers().unwrap_or_default();
-                        self.chain.put_trailers(way, trailers);
-                    }
-                },
-            }
+        }
+        match self.chain.wants(way).then(|| self.source(way).body.take()).flatten() {
+            Some(body) => Ready::Ask(body),
+            None => Ready::Nothing,
+        }
+    }
+
+    /// Puts in what a body gave; the body comes back unless it has ended.
+    fn put(&mut self, way: Way, frame: Option<Result<Frame<Bytes>, Error>>, body: Source) {
+        let is_last = body.is_end_stream();
+        match frame {
+            None => self.chain.put_data(way, Bytes::new(), true),
+            Some(Err(error)) => self.source(way).error = Some(error),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    self.source(way).body = (!is_last).then_some(body);
+                    self.chain.put_data(way, data, is_last);
+                }
+                Err(frame) => {
+                    self.chain.put_trailers(way, frame.into_trailers().unwrap_or_default());
+                }
+            },
         }
     }
 }
@@ -163,7 +181,7 @@ impl Body for Filtered {
             return Poll::Ready(None);
         }
         loop {
-            let polled = this.flow.lock().poll(this.way, cx);
+            let polled = this.flow.poll(this.way, cx);
             let Poll::Ready(out) = polled else { return Poll::Pending };
             return Poll::Ready(match out {
                 Err(error) => {

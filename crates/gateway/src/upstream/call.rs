@@ -138,6 +138,11 @@ impl Call<'_> {
             }
             Fate::Whole | Fate::Spent => {}
         }
+        // Nor is it the server's fault that a client does not send what it said it would.
+        if status(&error) == StatusCode::GATEWAY_TIMEOUT && self.body.is_wanting() {
+            let text = "the request body did not come in time";
+            return Then::Fail(Failure::plain(StatusCode::REQUEST_TIMEOUT, text));
+        }
         // The machine's own limits are no fault of the server.
         if error != Error::ConnectionLimitReached {
             upstream.note(endpoint, false);

@@ -10,7 +10,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_types::HeaderMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -39,8 +39,16 @@ pub(crate) enum Fate {
 pub(crate) struct Lending {
     source: Option<Source>,
     lent: Option<oneshot::Receiver<Source>>,
-    fate: Arc<AtomicU8>,
+    seen: Arc<Seen>,
     empty: bool,
+}
+
+/// What both sides know of the body.
+#[derive(Default)]
+struct Seen {
+    fate: AtomicU8,
+    /// Whether it was asked for more than its sender has sent.
+    wanting: AtomicBool,
 }
 
 struct Source {
@@ -48,7 +56,7 @@ struct Source {
     kept: Vec<Piece>,
     /// How many more bytes are kept.
     room: usize,
-    fate: Arc<AtomicU8>,
+    seen: Arc<Seen>,
     tee: Option<Tee>,
 }
 
@@ -61,10 +69,9 @@ enum Piece {
 impl Lending {
     /// Lends `body`, of which up to `room` bytes are kept; what passes is copied to `tee`.
     pub(crate) fn new(body: Pulled, room: usize, tee: Option<Tee>) -> Self {
-        let fate = Arc::new(AtomicU8::new(0));
-        let empty = body.is_end_stream();
-        let source = Source { body, kept: Vec::new(), room, fate: Arc::clone(&fate), tee };
-        Self { source: Some(source), lent: None, fate, empty }
+        let (seen, empty) = (Arc::<Seen>::default(), body.is_end_stream());
+        let source = Source { body, kept: Vec::new(), room, seen: Arc::clone(&seen), tee };
+        Self { source: Some(source), lent: None, seen, empty }
     }
 
     /// Whether there was nothing in it from the start.
@@ -74,12 +81,17 @@ impl Lending {
 
     /// What became of it so far.
     pub(crate) fn fate(&self) -> Fate {
-        match self.fate.load(Relaxed) {
+        match self.seen.fate.load(Relaxed) {
             0 => Fate::Whole,
             1 => Fate::Spent,
             2 => Fate::TooLarge,
             _ => Fate::Broken,
         }
+    }
+
+    /// Whether it is its sender that is waited for.
+    pub(crate) fn is_wanting(&self) -> bool {
+        self.seen.wanting.load(Relaxed)
     }
 
     /// The body for one attempt, if it is here.
@@ -124,11 +136,13 @@ impl Source {
     }
 
     fn set(&self, fate: Fate) {
-        self.fate.store(fate as u8, Relaxed);
+        self.seen.fate.store(fate as u8, Relaxed);
     }
 
     fn pull(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.seen.wanting.store(frame.is_pending(), Relaxed);
+        let frame = ready!(frame);
         let ended = match &frame {
             Some(Ok(frame)) => {
                 self.keep(frame);

@@ -7,8 +7,8 @@ use crate::support::server::{self, Reply, Server, echo, head, reply};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http_body_util::{BodyExt, Full, StreamBody};
-use http_types::{HeaderMap, HeaderValue, Response};
-use hyper::body::Frame;
+use http_types::{HeaderMap, HeaderValue, Request, Response};
+use hyper::body::{Frame, Incoming};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -246,12 +246,7 @@ fn a_body_waits_until_the_server_asks_for_it() {
 
 #[test]
 fn a_body_that_is_too_long_is_413_and_one_that_breaks_off_harms_nobody() {
-    let server = Server::start(|request| async move {
-        match request.into_body().collect().await {
-            Ok(body) => reply(200, &body.to_bytes().len().to_string()),
-            Err(error) => reply(500, &error.to_string()),
-        }
-    });
+    let server = Server::start(echo_whole);
     let keys =
         "limits = { request-body = \"10B\" }\nejection = { failures = 1, max-percent = 100 }";
     let wharf = gateway(&[server.address], keys);
@@ -270,4 +265,24 @@ fn a_body_that_is_too_long_is_413_and_one_that_breaks_off_harms_nobody() {
     let good = Full::new(Bytes::from("good")).boxed();
     assert_eq!(connection.send(request("POST", "/", good)).unwrap().text(), "4");
     assert!(!wharf.program.errors().iter().any(|line| line.contains("left alone")));
+}
+
+#[test]
+fn a_body_that_does_not_come_is_408_and_no_fault_of_the_server() {
+    let server = Server::start(echo_whole);
+    let keys = "idle-timeout = \"300ms\"\nejection = { failures = 1, max-percent = 100 }";
+    let wharf = gateway(&[server.address], keys);
+    let asked = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc";
+    let heard = crate::support::raw::exchange(wharf.address, asked, Duration::from_secs(60));
+    assert!(heard.closed && heard.text().starts_with("HTTP/1.1 408 "), "{}", heard.text());
+    assert_eq!(wharf.get("/").status, 200);
+    assert!(!wharf.program.errors().iter().any(|line| line.contains("left alone")));
+}
+
+/// Reads all of the body before it answers.
+async fn echo_whole(request: Request<Incoming>) -> Reply {
+    match request.into_body().collect().await {
+        Ok(body) => reply(200, &body.to_bytes().len().to_string()),
+        Err(error) => reply(500, &error.to_string()),
+    }
 }
