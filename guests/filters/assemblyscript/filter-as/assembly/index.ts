@@ -11,13 +11,24 @@ import {
   registerRootContext,
   stream_context,
 } from "@solo-io/proxy-runtime";
+import { BufferTypeValues, get_buffer_bytes } from "@solo-io/proxy-runtime/runtime";
 
 class Root extends RootContext {
   counts: bool;
+  value: string = "as";
 
   constructor(id: u32, counts: bool) {
     super(id);
     this.counts = counts;
+  }
+
+  // Not left to the SDK: it takes the size for the address where the host writes the length.
+  onConfigure(size: u32): bool {
+    if (size > 0) {
+      const bytes = get_buffer_bytes(BufferTypeValues.PluginConfiguration, 0, size);
+      this.value = String.UTF8.decode(bytes);
+    }
+    return true;
   }
 
   createContext(id: u32): Context {
@@ -26,17 +37,16 @@ class Root extends RootContext {
 }
 
 class Stream extends Context {
-  counts: bool;
+  root: Root;
 
   constructor(id: u32, root: Root) {
     super(id, root);
-    this.counts = root.counts;
+    this.root = root;
   }
 
   onResponseHeaders(count: u32, end: bool): FilterHeadersStatusValues {
-    const value = this.root_context.getConfiguration();
-    stream_context.headers.response.add("x-filter", value == "" ? "as" : value);
-    if (this.counts) stream_context.headers.response.add("x-headers", count.toString());
+    stream_context.headers.response.add("x-filter", this.root.value);
+    if (this.root.counts) stream_context.headers.response.add("x-headers", count.toString());
     return FilterHeadersStatusValues.Continue;
   }
 }
