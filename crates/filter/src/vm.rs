@@ -218,8 +218,8 @@ impl Vm {
         })
     }
 
-    /// The end of a context: `proxy_on_done`, then `proxy_on_log` and `proxy_on_delete`, unless it
-    /// says that it has more to do.
+    /// The end of a context: `proxy_on_done`, then `proxy_on_log` of a stream and
+    /// `proxy_on_delete`, unless it says that it has more to do.
     ///
     /// # Errors
     /// When the filter failed; the context is gone all the same.
@@ -239,8 +239,11 @@ impl Vm {
     }
 
     fn remove(&mut self, context: u32) -> Outcome {
+        let is_stream =
+            self.store.data().contexts.get(&context).is_some_and(|it| it.stream.is_some());
         let logged = self.enter(context, Event::Nothing, |store, it| {
-            if let Some(log) = &it.log {
+            // Of plugins there is nothing to log: Envoy does not ask, and SDKs rely on it.
+            if let Some(log) = it.log.as_ref().filter(|_| is_stream) {
                 log.call(&mut *store, context)?;
             }
             match &it.delete {
