@@ -106,8 +106,8 @@ pub struct FilterUse {
     pub configuration: Option<Text>,
 }
 
-/// Reads every filter, and the names of all, also of those that are wrong: what was reported once is
-/// not missing.
+/// Reads every filter, and the names of all, also of those that are wrong: what was reported once
+/// is not missing.
 pub(crate) fn read<'a>(root: &Section<'a>) -> (Vec<Filter>, Vec<&'a str>) {
     let (mut found, mut names) = (Vec::new(), Vec::new());
     for (name, value) in root.entries("filter") {

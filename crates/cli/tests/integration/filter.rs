@@ -1,11 +1,11 @@
 //! Proxy-Wasm filters before components and upstreams.
 
-mod calls;
-mod editing;
-mod failing;
+pub(crate) mod calls;
+pub(crate) mod editing;
+pub(crate) mod failing;
 mod files;
-mod languages;
-mod state;
+pub(crate) mod languages;
+pub(crate) mod state;
 
 use crate::support::{Folder, Served, deploy};
 use std::net::SocketAddr;

@@ -71,4 +71,13 @@ mod guests {
         };
     }
     testkit::foreach_guest!(has_a_test);
+
+    use super::filter::calls::{filter_auth, filter_grpc};
+    use super::filter::editing::{filter_add, filter_add_bare, filter_body, filter_headers};
+    use super::filter::failing::{filter_bomb, filter_crash, filter_loop};
+    use super::filter::languages::{filter_as, filter_c, filter_c_old, filter_go};
+    use super::filter::languages::{filter_probe, filter_tcp, filter_wasi};
+    use super::filter::state::{filter_limit, filter_metrics, filter_tick};
+    use super::filter::state::{filter_queue_consumer, filter_queue_producer};
+    testkit::foreach_filter!(has_a_test);
 }

@@ -5,7 +5,7 @@ use super::{Key, Keys};
 pub(crate) const FILTER: Keys = Keys {
     path: "filter.NAME",
     heading: "[filter.NAME]",
-    about: "A Proxy-Wasm filter, which stands before what `filters` of a route or of the server says.",
+    about: "A Proxy-Wasm filter. It stands where `filters` of a route, or of the server, names it.",
     keys: &[
         Key("source", "\"auth.wasm\"", "Its code."),
         Key("root-id", "\"my_root\"", "Which of several plugins of the code it is."),

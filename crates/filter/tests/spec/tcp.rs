@@ -158,3 +158,50 @@ fn a_connection_has_no_headers() {
     chain.put_data(Way::Request, "abc".into(), false);
     assert_eq!(host.shown(), [status(0), status(0), status(2), status(1), status(0), text("a")]);
 }
+
+/// The filter of TCP as its SDK makes it.
+mod filter_tcp {
+    use super::*;
+    use crate::support::{World, engine};
+    use filter::{Module, Plugin, Seat};
+
+    fn host(configuration: &'static str) -> Host {
+        let code = std::fs::read(testkit::guests::guest("filter-tcp")).unwrap();
+        let mut plugin = Plugin::new("tcp", Module::compile(engine(), &code, false).unwrap());
+        plugin.configuration = configuration.into();
+        let (world, plugin) = (World::default(), Arc::new(plugin));
+        let worker = world.worker();
+        let seat = Seat::start(&worker, plugin).unwrap();
+        Host { world, worker, seat }
+    }
+
+    #[test]
+    fn bytes_are_changed_counted_and_held() {
+        let host = host(r#"{ "upper": ["downstream"], "hold": 8 }"#);
+        let mut chain = tcp(&host);
+        chain.put_connection();
+        chain.put_data(Way::Request, "hell".into(), false);
+        chain.put_data(Way::Response, "as it is".into(), false);
+        assert_eq!(body(&out(&mut chain, Way::Request)).0, "");
+        chain.put_data(Way::Request, "o again".into(), false);
+        assert_eq!(body(&out(&mut chain, Way::Request)).0, "HELLO AGAIN");
+        assert_eq!(body(&out(&mut chain, Way::Response)).0, "as it is");
+        let table = host.world.table();
+        assert_eq!(table.metrics["tcp_upstream_bytes"].value(), 8);
+    }
+
+    #[test]
+    fn a_connection_is_closed_at_a_word_or_refused() {
+        let closing = host(r#"{ "close_on": "bye" }"#);
+        let mut chain = tcp(&closing);
+        chain.put_connection();
+        chain.put_data(Way::Request, "hello".into(), false);
+        assert!(!chain.is_reset());
+        chain.put_data(Way::Request, "bye".into(), false);
+        assert!(chain.is_reset());
+        let refusing = host(r#"{ "refuse": true }"#);
+        let mut chain = tcp(&refusing);
+        chain.put_connection();
+        assert!(chain.is_reset() || out(&mut chain, Way::Request).is_empty());
+    }
+}

@@ -104,3 +104,52 @@ pub(crate) mod filter_auth {
         assert_eq!(wharf.get("/").status, 200);
     }
 }
+
+pub(crate) mod filter_grpc {
+    use super::*;
+    use bytes::Bytes;
+    use http_body::Frame;
+    use http_body_util::{BodyExt, StreamBody};
+    use http_types::{HeaderMap, HeaderValue, Response};
+
+    /// A service that says the path back, or the status that the path is about.
+    fn service() -> Server {
+        Server::start(|request| async move {
+            assert_eq!(request.uri().path(), "/test.Echo/Say");
+            assert_eq!(request.headers().get("te").unwrap(), "trailers");
+            assert_eq!(request.headers().get("x-from").unwrap(), "filter-grpc");
+            let asked = request.into_body().collect().await.unwrap().to_bytes();
+            let failed = asked.windows(5).any(|part| part == b"/fail");
+            let mut trailers = HeaderMap::new();
+            let status = if failed { "7" } else { "0" };
+            trailers.insert("grpc-status", HeaderValue::from_static(status));
+            let mut frames = vec![Ok(Frame::trailers(trailers))];
+            if !failed {
+                // In two parts, as a network may have it.
+                let (one, two) = asked.split_at(3);
+                let (one, two) = (Bytes::copy_from_slice(one), Bytes::copy_from_slice(two));
+                frames.splice(0..0, [Ok(Frame::data(one)), Ok(Frame::data(two))]);
+            }
+            Response::new(BodyExt::boxed(StreamBody::new(futures::stream::iter(frames))))
+        })
+    }
+
+    #[test]
+    fn a_service_is_asked() {
+        let server = service();
+        let wharf = asking("filter-grpc", "", "grpc", server.address, "http2 = true");
+        assert_eq!(wharf.get("/path").header("x-echo-x-grpc-answer"), "/path");
+        let failed = wharf.get("/fail");
+        assert_eq!((failed.status, failed.header("x-grpc-status")), (503, "7"));
+        assert_eq!(wharf.get("/again").status, 200);
+    }
+
+    #[test]
+    fn a_service_that_is_away_or_unknown_is_a_failure() {
+        let wharf = asking("filter-grpc", "", "grpc", nobody(), "http2 = true");
+        let failed = wharf.get("/");
+        assert_eq!((failed.status, failed.header("x-grpc-status")), (503, "14"));
+        let wharf = asking("filter-grpc", "", "another", nobody(), "http2 = true");
+        assert_eq!(wharf.get("/").header("x-grpc-status"), "not called");
+    }
+}

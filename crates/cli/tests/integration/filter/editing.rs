@@ -27,9 +27,11 @@ pub(crate) mod filter_add_bare {
 pub(crate) mod filter_headers {
     use super::*;
 
+    /// On one line in the file.
     const KEYS: &str = r#"configuration = {
         request = { remove = ["x-gone"], set = [["x-set", "new"]], add = [["x-add", "2"]] },
-        response = { remove = ["x-echo-accept"], set = [["x-last", "f"]], copy = [["x-path", "x-copy"]] }
+        response = { remove = ["x-echo-accept"], set = [["x-last", "f"]],
+            copy = [["x-path", "x-copy"]] }
     }"#;
 
     #[test]
@@ -124,7 +126,8 @@ pub(crate) mod filter_body {
             assert_eq!(upper, all("A"));
             let append = "{ request = { do = \"append\", text = \"!\", buffer = true } }";
             assert_eq!(through(append, length).1, all("a") + "!");
-            let prepend = "{ response = { do = \"prepend\", text = \"-\", buffer = true, keep_length = true } }";
+            let prepend = "{ response = { do = \"prepend\", text = \"-\", buffer = true, \
+                           keep_length = true } }";
             assert_eq!(through(prepend, length).1, "-".to_owned() + &all("a"));
             let insert = "{ request = { do = \"insert\", text = \"_\", at = 1, buffer = true } }";
             assert_eq!(through(insert, length).1, "a_".to_owned() + &"a".repeat(length - 1));

@@ -52,7 +52,8 @@ pub(crate) mod filter_queue_producer {
 
     pub(crate) fn through(threads: usize) {
         let wharf = deploy(&format!(
-            "name = \"queue\"\n[http]\nthreads = {threads}\nfilters = [\"consumer\", \"producer\"]\n\
+            "name = \"queue\"\n[http]\nthreads = {threads}\n\
+             filters = [\"consumer\", \"producer\"]\n\
              [filter.consumer]\nsource = \"filter-queue-consumer.wasm\"\nvm-id = \"consumer\"\n\
              configuration = {{ queue = \"messages\" }}\n\
              [filter.producer]\nsource = \"filter-queue-producer.wasm\"\nvm-id = \"producer\"\n\
