@@ -114,3 +114,21 @@ pub(crate) fn is_of(capability: &str, interface: &str) -> bool {
     let mut plugins = PLUGINS.iter().filter(|plugin| plugin.name == capability);
     plugins.any(|plugin| plugin.served.iter().any(|id| name(id) == name(interface)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::BINDINGS;
+    use crate::program::variable;
+
+    /// The page is what the reader of deployment files itself knows. `UPDATE=1` writes it.
+    #[test]
+    fn the_manual_has_every_key() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/deployment-keys.md");
+        let reference = deployment::reference(BINDINGS);
+        if variable("UPDATE").is_some() {
+            std::fs::write(page, &reference).unwrap();
+        }
+        let written = std::fs::read_to_string(page).unwrap();
+        assert!(written == reference, "docs/deployment-keys.md is old; run this with UPDATE=1");
+    }
+}
