@@ -9,7 +9,7 @@ use crate::inspect::name_json;
 use crate::program::{self, Program};
 use crate::serve::{plan, warn};
 use base::units::{Size, show_duration};
-use deployment::{Binding, Target};
+use deployment::{Binding, Http, Route, Target};
 use engine::{Capability as _, Limits};
 use keyvalue::host::cache::Caches;
 use keyvalue::host::{How, Use};
@@ -145,14 +145,29 @@ fn text(app: &App, triggers: usize) -> String {
         let (name, balance) = (&upstream.name, &upstream.balance);
         lines.push(format!("upstream {name} = {balance} of {}", endpoints.join(", ")));
     }
-    for route in app.plan.http.iter().flat_map(|http| &http.routes) {
+    for (name, made) in &app.filters {
+        lines.push(format!("filter {name} of Proxy-Wasm {}", made.abi()));
+    }
+    for (http, route) in routes(app) {
         let host = route.host.as_deref().unwrap_or("*");
-        lines.push(format!("route {host}{} -> {}", route.path, leads_to(&route.target)));
+        let filters = filters(http, route).iter().fold(String::new(), |all, it| all + it + " -> ");
+        lines.push(format!("route {host}{} -> {filters}{}", route.path, leads_to(&route.target)));
     }
     if triggers > 0 {
         lines.push(format!("{triggers} timers and watches"));
     }
     lines.join("\n")
+}
+
+/// Every route of the server that has it.
+fn routes(app: &App) -> impl Iterator<Item = (&Http, &Route)> {
+    let http = app.plan.http.iter();
+    http.flat_map(|http| http.routes.iter().map(move |route| (http, route)))
+}
+
+/// The names of the filters before a route, in their order.
+fn filters<'a>(http: &'a Http, route: &'a Route) -> Vec<&'a str> {
+    http.filters.iter().chain(&route.filters).map(|it| it.name.as_str()).collect()
 }
 
 /// Who answers, and who gets copies.
@@ -209,14 +224,22 @@ fn json(app: &App, triggers: usize) -> Value {
             "endpoints": upstream.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     });
-    let routes = app.plan.http.iter().flat_map(|http| &http.routes).map(|route| {
-        json!({ "host": route.host, "path": route.path, "leads-to": leads_to(&route.target) })
+    let all = app.filters.iter();
+    let all = all.map(|(name, made)| json!({ "name": name, "abi": made.abi() }));
+    let routes = routes(app).map(|(http, route)| {
+        json!({
+            "host": route.host,
+            "path": route.path,
+            "filters": filters(http, route),
+            "leads-to": leads_to(&route.target),
+        })
     });
     json!({
         "app": app.plan.name,
         "components": components.collect::<Vec<_>>(),
         "bindings": bindings.collect::<Vec<_>>(),
         "upstreams": upstreams.collect::<Vec<_>>(),
+        "filters": all.collect::<Vec<_>>(),
         "routes": routes.collect::<Vec<_>>(),
         "triggers": triggers,
     })

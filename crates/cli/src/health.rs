@@ -3,6 +3,7 @@
 use crate::app::App;
 use engine::Budget;
 use gateway::admin;
+use gateway::filter::Services;
 use gateway::upstream::{self, Upstream};
 use http::incoming::{Counts, Handler};
 use serde_json::{Value, json};
@@ -50,10 +51,39 @@ impl Health {
         self.current.store(false, Relaxed);
     }
 
-    /// The answer to whoever asks.
-    pub(crate) fn endpoint(self: &Arc<Self>) -> admin::Health {
-        let health = Arc::clone(self);
-        Arc::new(move || (true, health.json().to_string()))
+    /// The answers to whoever asks.
+    pub(crate) fn pages(self: &Arc<Self>, services: &Arc<Services>) -> admin::Pages {
+        let (health, counted, services) =
+            (Arc::clone(self), Arc::clone(self), Arc::clone(services));
+        admin::Pages {
+            health: Arc::new(move || (true, health.json().to_string())),
+            metrics: Arc::new(move || counted.metrics() + &services.metrics().text()),
+        }
+    }
+
+    /// What is counted, in the text form of Prometheus.
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        let answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        let components = answering.components.iter();
+        let components =
+            components.map(|(name, handler)| ("component", &**name, counted(handler.counts())));
+        let upstreams = answering.upstreams.iter();
+        let upstreams = upstreams.map(|upstream| ("upstream", upstream.name(), of(upstream)));
+        for (kind, name, counts) in components.chain(upstreams) {
+            if text.is_empty() {
+                text.push_str("# TYPE wharf_requests_total counter\n");
+            }
+            let counts = counts.as_object().into_iter().flatten();
+            for (outcome, count) in counts.filter(|(_, count)| count.is_u64()) {
+                // Names have no letter that would have to be escaped.
+                let labels = format!("{kind}=\"{name}\",outcome=\"{outcome}\"");
+                text.push_str(&format!("wharf_requests_total{{{labels}}} {count}\n"));
+            }
+        }
+        let memory = self.budget.used();
+        text + "# TYPE wharf_guest_memory_bytes gauge\n"
+            + &format!("wharf_guest_memory_bytes {memory}\n")
     }
 
     fn json(&self) -> Value {

@@ -40,7 +40,9 @@ impl Program {
         };
         let network = Arc::new(Network::new(CONNECTIONS));
         let engines = Engines::new(Settings::default());
-        let (tasks, services) = (Tasks::new(), Arc::default());
+        let tasks = Tasks::new();
+        let services = Services::default().with_budget(Arc::clone(engines.budget()));
+        let services = Arc::new(services);
         Ok(Arc::new(Self { engines, cache, network, tasks, services }))
     }
 

@@ -41,9 +41,9 @@ impl Reload {
         Self { args, program, filter, app, triggers, server, old: Tasks::new(), health }
     }
 
-    /// What the health endpoint says.
-    pub(crate) fn health(&self) -> admin::Health {
-        self.health.endpoint()
+    /// What operators may ask for.
+    pub(crate) fn pages(&self) -> admin::Pages {
+        self.health.pages(self.program.services())
     }
 
     /// Reads the file again and exchanges what changed. A wrong file changes nothing, and neither

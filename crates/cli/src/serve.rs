@@ -76,8 +76,7 @@ async fn run(
     drop(triggers.exchange(ready));
     let reload = Reload::new(args, program, filter, app, triggers, server);
     if let Some(admin) = bound.admin {
-        let health = reload.health();
-        gateway::admin::serve(admin, health, &tasks, stop.child())?;
+        gateway::admin::serve(admin, reload.pages(), &tasks, stop.child())?;
     }
     let mut reload = reload;
     // What was compiled and read to get here is done with.

@@ -196,8 +196,8 @@ pub(crate) const HTTP: Keys = Keys {
         Key(
             "admin",
             "\"127.0.0.1:9090\"",
-            "The address of `/.well-known/wharf/health`. Left out: \
-             none.",
+            "The address of `/.well-known/wharf/health` and `/.well-known/wharf/metrics`. Left \
+             out: none.",
         ),
         Key("route", "", "What is served, each a table `[[http.route]]`."),
         Key("shutdown-grace", "\"30s\"", "How long running requests may go on after SIGTERM."),

@@ -19,7 +19,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
-use turns::report;
 
 /// What comes out of a chain.
 #[derive(Debug, PartialEq, Eq)]
@@ -257,7 +256,7 @@ impl Chain {
             if let Some(vm) = link.vm.as_ref().filter(|_| link.context > 0 && !link.is_out)
                 && let Err(failure) = lock(vm).end(link.context)
             {
-                report(&link.seat, &failure);
+                link.seat.failed(&failure);
             }
         }
     }

@@ -33,7 +33,7 @@ pub use headers::{Headers, Part};
 pub use metric::{BOUNDS, Metric};
 pub use module::Module;
 pub use outside::{
-    Attributes, Grpc, GrpcCall, HttpCall, HttpResponse, Listener, Mailbox, Outside, Queues,
+    Attributes, Budget, Grpc, GrpcCall, HttpCall, HttpResponse, Listener, Mailbox, Outside, Queues,
     SharedData,
 };
 pub use plugin::{HeadersStop, Isolation, Limits, OnFailure, Plugin};

@@ -18,6 +18,11 @@ pub trait Outside: Send {
     /// The virtual machine is there, to be told what comes of what it begins.
     fn at_home(&mut self, _vm: Weak<Mutex<Vm>>) {}
 
+    /// What all virtual machines take memory from, if that is bounded.
+    fn budget(&self) -> Option<Arc<dyn Budget>> {
+        None
+    }
+
     /// The time of day.
     fn now(&mut self) -> SystemTime;
 
@@ -78,6 +83,15 @@ pub trait Outside: Send {
     /// # Errors
     /// `NotFound` if there is none of this name; else what the function says.
     fn foreign(&mut self, plugin: &Plugin, name: &str, arguments: &[u8]) -> Result<Bytes, Status>;
+}
+
+/// Memory that many take from.
+pub trait Budget: Send + Sync {
+    /// Takes so many bytes, or nothing and says no.
+    fn take(&self, bytes: u64) -> bool;
+
+    /// Gives back what was taken.
+    fn give(&self, bytes: u64);
 }
 
 /// A request of a filter's own.

@@ -88,7 +88,8 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(plugin: Arc<Plugin>, outside: Box<dyn Outside>) -> Self {
-        let (limiter, abi) = (Limiter::new(&plugin.limits), plugin.module.abi());
+        let limiter = Limiter::new(&plugin.limits, outside.budget());
+        let abi = plugin.module.abi();
         Self {
             outside,
             limiter,

@@ -430,6 +430,7 @@ impl Vm {
         let failure = Failure { cause: cause.into() };
         self.failure = Some(failure.clone());
         let state = self.store.data_mut();
+        tracing::error!(filter = %state.current().name, "a filter failed: {failure}");
         for id in std::mem::take(&mut state.calls).into_keys() {
             state.outside.cancel(id);
         }

@@ -1,4 +1,4 @@
-//! The operator's address: whether the program is well. Off unless asked for.
+//! The operator's address: whether the program is well, and what it counts. Off unless asked for.
 
 use crate::listener::Bound;
 use base::{Error, Result};
@@ -16,17 +16,29 @@ use std::time::Duration;
 /// Where the health of the program is asked for.
 pub const HEALTH: &str = "/.well-known/wharf/health";
 
+/// Where metrics are asked for, in the text form of Prometheus.
+pub const METRICS: &str = "/.well-known/wharf/metrics";
+
 /// Connections of operators that are open at once.
 const CONNECTIONS: usize = 64;
 
 /// What there is to say: whether all is well, and the text.
 pub type Health = Arc<dyn Fn() -> (bool, String) + Send + Sync>;
 
+/// What operators may ask for. Cheap to clone.
+#[derive(Clone)]
+pub struct Pages {
+    /// Whether the program is well.
+    pub health: Health,
+    /// What it counts.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
 /// Answers on the operator's address until told to stop.
 ///
 /// # Errors
 /// `Unavailable` when the address cannot be served.
-pub fn serve(bound: Bound, health: Health, tasks: &Tasks, stop: Stop) -> Result<()> {
+pub fn serve(bound: Bound, pages: Pages, tasks: &Tasks, stop: Stop) -> Result<()> {
     let listener = bound
         .into_tokio()
         .map_err(|error| Error::unavailable("serving the admin address").with_source(error))?;
@@ -45,10 +57,10 @@ pub fn serve(bound: Bound, health: Health, tasks: &Tasks, stop: Stop) -> Result<
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             };
-            let (health, stop) = (Arc::clone(&health), stop.clone());
+            let (pages, stop) = (pages.clone(), stop.clone());
             connections.spawn(async move {
                 let service = service_fn(|request| {
-                    let response = answer(&request, &health);
+                    let response = answer(&request, &pages);
                     async move { Ok::<_, Infallible>(response) }
                 });
                 let connection = hyper::server::conn::http1::Builder::new()
@@ -66,14 +78,25 @@ pub fn serve(bound: Bound, health: Health, tasks: &Tasks, stop: Stop) -> Result<
     Ok(())
 }
 
-fn answer(request: &Request<hyper::body::Incoming>, health: &Health) -> Response<Full<Bytes>> {
+fn answer(request: &Request<hyper::body::Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, HEALTH) => match health() {
+        (&Method::GET | &Method::HEAD, HEALTH) => match (pages.health)() {
             (true, text) => (StatusCode::OK, text),
             (false, text) => (StatusCode::SERVICE_UNAVAILABLE, text),
         },
-        (_, HEALTH) => (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"GET only"}"#.to_owned()),
-        _ => (StatusCode::NOT_FOUND, format!(r#"{{"error":"there is only {HEALTH}"}}"#)),
+        (&Method::GET | &Method::HEAD, METRICS) => {
+            let mut response = Response::new(Full::new(Bytes::from((pages.metrics)())));
+            let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, text);
+            return response;
+        }
+        (_, HEALTH | METRICS) => {
+            (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"GET only"}"#.to_owned())
+        }
+        _ => {
+            let text = format!(r#"{{"error":"there are only {HEALTH} and {METRICS}"}}"#);
+            (StatusCode::NOT_FOUND, text)
+        }
     };
     let mut response = Response::new(Full::new(Bytes::from(text + "\n")));
     *response.status_mut() = status;

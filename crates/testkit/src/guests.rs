@@ -50,6 +50,7 @@ macro_rules! foreach_guest {
         $each!(imports_everything);
         $each!(imports_everything_p3);
         $each!(imports_unknown);
+        $each!(keeper);
         $each!(kv_bench);
         $each!(kv_draft);
         $each!(kv_draft2);

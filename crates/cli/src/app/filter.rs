@@ -67,6 +67,11 @@ pub(super) fn before(all: &All, http: &Http, route: &deployment::Route) -> Filte
 }
 
 impl Made {
+    /// The version of the ABI that it speaks.
+    pub(crate) fn abi(&self) -> &'static str {
+        self.plugin.module.abi().word()
+    }
+
     /// The plugin with this configuration, or with the section's.
     fn find(&self, configuration: Option<&deployment::Text>) -> Option<Arc<Plugin>> {
         let Some(configuration) = configuration else { return Some(Arc::clone(&self.plugin)) };

@@ -55,6 +55,34 @@ fn health_is_on_an_address_of_its_own_and_only_there() {
 }
 
 #[test]
+fn metrics_are_told_as_prometheus_reads_them() {
+    let admin = free();
+    let filter = "[filter.counts]\nsource = \"filter-metrics.wasm\"\n\
+                  configuration = { name = \"mine\" }";
+    let file = file(admin, filter).replace("admin =", "filters = [\"counts\"]\nadmin =");
+    let wharf = deploy(&file);
+    for _ in 0..3 {
+        wharf.text("/");
+    }
+    let mut connection = Connection::http1(admin).unwrap();
+    let answer = connection.send(get("/.well-known/wharf/metrics")).unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    let text = answer.text();
+    for line in [
+        "# TYPE wharf_requests_total counter",
+        "wharf_requests_total{component=\"web\",outcome=\"answered\"} 3",
+        "wharf_requests_total{component=\"web\",outcome=\"failed\"} 0",
+        "# TYPE wharf_guest_memory_bytes gauge",
+        "wharf_filter_mine_requests 3",
+        "wharf_filter_mine_last_status 200",
+        "wharf_filter_mine_body_bytes_count 3",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line} in {text}");
+    }
+}
+
+#[test]
 fn it_is_off_unless_asked_for() {
     assert_eq!(serve("hello-p2").text(HEALTH), "Hello, world");
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod editing;
+pub(crate) mod example;
 pub(crate) mod failing;
 mod files;
 pub(crate) mod languages;

@@ -4,7 +4,7 @@ use super::{Chain, Side};
 use crate::buffer::Buffer;
 use crate::headers::Headers;
 use crate::plugin::OnFailure;
-use crate::seat::{Seat, lock};
+use crate::seat::lock;
 use crate::stream::{Piece, Reply, Way};
 use crate::vm::Failure;
 use bytes::Bytes;
@@ -112,7 +112,7 @@ impl Chain {
         if std::mem::replace(&mut link.is_out, true) {
             return;
         }
-        report(&link.seat, failure);
+        link.seat.failed(failure);
         if link.seat.plugin().on_failure == OnFailure::Open {
             self.release(Way::Request, index);
             self.release(Way::Response, index);
@@ -137,10 +137,4 @@ pub(super) fn own_reply(status: StatusCode, text: &str) -> Reply {
     fields.insert("content-type", HeaderValue::from_static("text/plain; charset=utf-8"));
     fields.insert("content-length", HeaderValue::from(body.len()));
     Reply { headers: Headers::response(status, fields), body, details: Bytes::new() }
-}
-
-/// Says that a filter failed.
-pub(super) fn report(seat: &Seat, failure: &Failure) {
-    seat.failed(failure);
-    tracing::error!(filter = %seat.plugin().name, "a filter failed: {failure}");
 }

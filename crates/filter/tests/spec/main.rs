@@ -22,6 +22,7 @@ mod logging;
 mod memory;
 mod metrics;
 mod properties;
+mod random;
 mod shared;
 mod tcp;
 mod wasi;

@@ -41,8 +41,8 @@ pub(super) fn seats(shared: &Shared, filters: &Filters) -> Vec<Arc<Seat>> {
 impl Here {
     fn new(services: &Arc<Services>, tasks: &Tasks) -> Self {
         let (services, tasks) = (Arc::clone(services), tasks.clone());
-        let world = move |plugin: &Arc<Plugin>| -> Box<dyn ::filter::Outside> {
-            Box::new(World::new(Arc::clone(&services), tasks.clone(), Arc::clone(plugin)))
+        let world = move |_: &Arc<Plugin>| -> Box<dyn ::filter::Outside> {
+            Box::new(World::new(Arc::clone(&services), tasks.clone()))
         };
         Self { worker: Worker::new(Box::new(world)), seats: HashMap::new() }
     }
@@ -52,11 +52,12 @@ impl Here {
         Arc::clone(self.seats.entry(key(plugin)).or_insert_with(idle))
     }
 
-    /// Takes out the seats of plugins that no route has any more.
-    fn unused(&mut self, used: &[Arc<Plugin>]) -> Vec<Arc<Seat>> {
+    /// Takes out the seats of plugins that no route has any more, with what makes their machines.
+    fn unused(&mut self, used: &[Arc<Plugin>]) -> (Arc<Worker>, Vec<Arc<Seat>>) {
         let is_unused = |it: &usize| !used.iter().any(|plugin| key(plugin) == *it);
         let unused: Vec<usize> = self.seats.keys().copied().filter(is_unused).collect();
-        unused.iter().filter_map(|key| self.seats.remove(key)).collect()
+        let seats = unused.iter().filter_map(|key| self.seats.remove(key)).collect();
+        (Arc::clone(&self.worker), seats)
     }
 }
 
@@ -75,12 +76,10 @@ pub(crate) async fn keep(shared: Arc<Shared>, stop: Stop) {
             }
         }
         drop(seats);
-        let unused = HERE.with_borrow_mut(|here| {
-            here.as_mut().map(|here| here.unused(&used)).unwrap_or_default()
-        });
-        for seat in unused {
-            if let Some(running) = seat.current() {
-                shared.tasks.spawn(end(running, stop.clone()));
+        let unused = HERE.with_borrow_mut(|here| here.as_mut().map(|here| here.unused(&used)));
+        if let Some((worker, seats)) = unused {
+            for running in seats.iter().filter_map(|seat| seat.current()) {
+                shared.tasks.spawn(end(running, Arc::clone(&worker), stop.clone()));
             }
         }
         tokio::select! {
@@ -92,7 +91,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, stop: Stop) {
 }
 
 /// Ends a plugin, as soon as it says that it is done.
-async fn end(running: Running, stop: Stop) {
+async fn end(running: Running, worker: Arc<Worker>, stop: Stop) {
     let until = tokio::time::Instant::now() + PATIENCE;
     loop {
         let is_last = stop.is_now() || tokio::time::Instant::now() >= until;
@@ -106,6 +105,9 @@ async fn end(running: Running, stop: Stop) {
         }
     }
     drop(lock(&running.vm).end_plugin(running.root, true));
+    // The machine goes with the last plugin, and the last stream, that was in it.
+    drop(running);
+    worker.sweep();
 }
 
 /// Starts and configures a plugin once, where nobody else hears of it: what it counts, shares and

@@ -12,6 +12,7 @@ pub struct Services {
     pub(crate) queues: Arc<dyn Queues>,
     pub(crate) metrics: Registry,
     pub(crate) clusters: ArcSwap<Clusters>,
+    pub(crate) budget: Option<Arc<engine::Budget>>,
 }
 
 impl Default for Services {
@@ -25,7 +26,13 @@ impl Services {
     /// Services that keep data and queues there.
     pub fn new(data: Arc<dyn SharedData>, queues: Arc<dyn Queues>) -> Self {
         let (metrics, clusters) = (Registry::default(), ArcSwap::default());
-        Self { data, queues, metrics, clusters }
+        Self { data, queues, metrics, clusters, budget: None }
+    }
+
+    /// The same, with memory from a budget.
+    #[must_use]
+    pub fn with_budget(self, budget: Arc<engine::Budget>) -> Self {
+        Self { budget: Some(budget), ..self }
     }
 
     /// What filters have counted.

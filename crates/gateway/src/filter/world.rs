@@ -2,8 +2,8 @@
 
 use super::{Services, callout, grpc};
 use ::filter::{
-    Grpc, GrpcCall, HttpCall, LogLevel, Mailbox, Metric, MetricType, Outside, Plugin, Queues,
-    SharedData, Status, Value, Vm, lock,
+    Budget, Grpc, GrpcCall, HttpCall, LogLevel, Mailbox, Metric, MetricType, Outside, Plugin,
+    Queues, SharedData, Status, Value, Vm, lock,
 };
 use bytes::Bytes;
 use engine::Tasks;
@@ -21,6 +21,8 @@ pub(super) struct World {
     services: Arc<Services>,
     tasks: Tasks,
     home: Home,
+    /// Of the thread that it belongs to: a stream may end on another.
+    runtime: Handle,
     begun: Instant,
     ticks: HashMap<u32, AbortHandle>,
     calls: HashMap<u32, Begun>,
@@ -34,9 +36,10 @@ struct Begun {
 }
 
 impl World {
-    pub(super) fn new(services: Arc<Services>, tasks: Tasks, _plugin: Arc<Plugin>) -> Self {
-        let (home, begun) = (Home::default(), Instant::now());
-        Self { services, tasks, home, begun, ticks: HashMap::new(), calls: HashMap::new() }
+    pub(super) fn new(services: Arc<Services>, tasks: Tasks) -> Self {
+        let (home, runtime, begun) = (Home::default(), Handle::current(), Instant::now());
+        let (ticks, calls) = Default::default();
+        Self { services, tasks, home, runtime, begun, ticks, calls }
     }
 
     /// Begins something that tells the virtual machine what comes of it.
@@ -48,22 +51,21 @@ impl World {
     ) {
         // What is over is forgotten when more is begun.
         self.calls.retain(|_, begun| !begun.task.is_finished());
+        let _inside = self.runtime.enter();
         let task = self.tasks.spawn(task).abort_handle();
         self.calls.insert(id, Begun { task, messages });
     }
 }
 
-/// Tells a virtual machine something, if it is still there.
-fn tell(home: &Home, plugin: &Plugin, tell: impl FnOnce(&mut Vm) -> Result<(), ::filter::Failure>) {
-    let Some(vm) = home.get().and_then(Weak::upgrade) else { return };
-    let told = tell(&mut lock(&vm));
-    if let Err(failure) = told {
-        tracing::error!(filter = %plugin.name, "a filter failed: {failure}");
+/// Tells a virtual machine something, if it is still there. That it fails is logged by itself.
+fn tell(home: &Home, tell: impl FnOnce(&mut Vm) -> Result<(), ::filter::Failure>) {
+    if let Some(vm) = home.get().and_then(Weak::upgrade) {
+        drop(tell(&mut lock(&vm)));
     }
 }
 
 /// Calls `proxy_on_tick` again and again.
-async fn tick(home: Home, plugin: Arc<Plugin>, context: u32, period: Duration) {
+async fn tick(home: Home, context: u32, period: Duration) {
     let mut clock = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -71,7 +73,20 @@ async fn tick(home: Home, plugin: Arc<Plugin>, context: u32, period: Duration) {
         if home.get().is_none_or(|vm| vm.strong_count() == 0) {
             return;
         }
-        tell(&home, &plugin, |vm| vm.tick(context));
+        tell(&home, |vm| vm.tick(context));
+    }
+}
+
+/// The memory of all guests of the program.
+struct OfAll(Arc<engine::Budget>);
+
+impl Budget for OfAll {
+    fn take(&self, bytes: u64) -> bool {
+        self.0.take(bytes)
+    }
+
+    fn give(&self, bytes: u64) {
+        self.0.give(bytes);
     }
 }
 
@@ -80,13 +95,12 @@ struct Post {
     home: Home,
     runtime: Handle,
     tasks: Tasks,
-    plugin: Arc<Plugin>,
 }
 
 impl Mailbox for Post {
     fn queue_ready(&self, context: u32, queue: u32) {
-        let (home, plugin) = (Arc::clone(&self.home), Arc::clone(&self.plugin));
-        let ready = async move { tell(&home, &plugin, |vm| vm.queue_ready(context, queue)) };
+        let home = Arc::clone(&self.home);
+        let ready = async move { tell(&home, |vm| vm.queue_ready(context, queue)) };
         let _inside = self.runtime.enter();
         self.tasks.spawn(ready);
     }
@@ -96,6 +110,11 @@ impl Outside for World {
     fn at_home(&mut self, vm: Weak<Mutex<Vm>>) {
         // It moves in once.
         drop(self.home.set(vm));
+    }
+
+    fn budget(&self) -> Option<Arc<dyn Budget>> {
+        let budget = self.services.budget.clone();
+        budget.map(|budget| Arc::new(OfAll(budget)) as _)
     }
 
     fn now(&mut self) -> SystemTime {
@@ -132,14 +151,14 @@ impl Outside for World {
         }
     }
 
-    fn set_tick(&mut self, plugin: &Arc<Plugin>, context: u32, period: Option<Duration>) {
+    fn set_tick(&mut self, _plugin: &Arc<Plugin>, context: u32, period: Option<Duration>) {
         if let Some(before) = self.ticks.remove(&context) {
             before.abort();
         }
         if let Some(period) = period {
-            let ticking = tick(Arc::clone(&self.home), Arc::clone(plugin), context, period);
+            let ticking = tick(Arc::clone(&self.home), context, period);
             // Not a task that shutdown waits for: it ends with the virtual machine.
-            let ticking = Handle::current().spawn(ticking).abort_handle();
+            let ticking = self.runtime.spawn(ticking).abort_handle();
             self.ticks.insert(context, ticking);
         }
     }
@@ -152,10 +171,10 @@ impl Outside for World {
         &*self.services.queues
     }
 
-    fn mailbox(&self, plugin: &Arc<Plugin>) -> Arc<dyn Mailbox> {
-        let (home, plugin) = (Arc::clone(&self.home), Arc::clone(plugin));
-        let (runtime, tasks) = (Handle::current(), self.tasks.clone());
-        Arc::new(Post { home, runtime, tasks, plugin })
+    fn mailbox(&self, _plugin: &Arc<Plugin>) -> Arc<dyn Mailbox> {
+        let home = Arc::clone(&self.home);
+        let (runtime, tasks) = (self.runtime.clone(), self.tasks.clone());
+        Arc::new(Post { home, runtime, tasks })
     }
 
     fn metric(&mut self, _plugin: &Plugin, kind: MetricType, name: &str) -> Arc<Metric> {
@@ -167,10 +186,10 @@ impl Outside for World {
         let upstream = clusters.get(&call.upstream).ok_or(Status::BadArgument)?;
         let (upstream, home) = (Arc::clone(upstream), Arc::clone(&self.home));
         let most = plugin.limits.buffer;
-        let (plugin, call) = (Arc::clone(plugin), callout::prepare(call)?);
+        let call = callout::prepare(call)?;
         self.begin(id, None, async move {
             let response = callout::run(&upstream, call, most).await;
-            tell(&home, &plugin, |vm| vm.http_response(id, response));
+            tell(&home, |vm| vm.http_response(id, response));
         });
         Ok(())
     }
@@ -180,9 +199,9 @@ impl Outside for World {
         let upstream = clusters.get(&call.upstream).ok_or(Status::ParseFailure)?;
         let (upstream, home) = (Arc::clone(upstream), Arc::clone(&self.home));
         let (messages, request) = grpc::prepare(call)?;
-        let (plugin, most) = (Arc::clone(plugin), plugin.limits.buffer);
+        let most = plugin.limits.buffer;
         self.begin(id, messages, async move {
-            let heard = |grpc: Grpc| tell(&home, &plugin, |vm| vm.grpc(id, grpc));
+            let heard = |grpc: Grpc| tell(&home, |vm| vm.grpc(id, grpc));
             grpc::run(&upstream, request, most, heard).await;
         });
         Ok(())

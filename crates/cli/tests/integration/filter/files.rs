@@ -19,6 +19,15 @@ fn mistakes_stand_under_their_lines() {
 }
 
 #[test]
+fn filters_are_listed() {
+    let ended = check(&file("filter-c-old", "", &component()));
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    for line in ["filter f of Proxy-Wasm 0.1.0", "route */ -> f -> web"] {
+        assert!(ended.output.lines().any(|said| said == line), "{line}\n{}", ended.output);
+    }
+}
+
+#[test]
 fn what_is_no_filter_is_said_to_be_what_it_is() {
     let ended = check(&file("hello-p2", "", &component()));
     assert_eq!(ended.code, Some(64));
