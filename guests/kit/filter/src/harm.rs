@@ -1,7 +1,7 @@
 //! A filter that does harm at one place of its life, as it is told.
 //!
-//! The place is the word `at` of the configuration, `{"at": "tick", "how": "trap"}`, or the value of
-//! a request header, whose name the filter chooses; `how` is then the value of the header of the
+//! The place is the word `at` of the configuration, `{"at": "tick", "how": "trap"}`, or the value
+//! of a request header, whose name the filter chooses; `how` is then the value of the header of the
 //! same name with `-how`. A header's place counts for its own stream, but for `tick`.
 //!
 //! | place | is |
