@@ -97,8 +97,9 @@ fn make(place: &Path, version: &str, linkers: &Path, targets: &[&str]) -> Result
                 fs::copy(file.path(), lib.join(name))?;
             }
         }
-        // One without WASI has no library of C.
-        for file in LIBC_FILES.iter().filter(|_| target.contains("wasi")) {
+        // A target without WASI has no library of C.
+        let files = if target.contains("wasi") { &LIBC_FILES[..] } else { &[] };
+        for file in files {
             fs::copy(libc.join(file), lib.join("self-contained").join(file))?;
         }
     }

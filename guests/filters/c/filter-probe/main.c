@@ -1,7 +1,7 @@
 // Calls any host function of Proxy-Wasm 0.2.1 with any arguments, as a script says.
 //
 // `../../include/script.h` has the language. It imports every function of the specification, and
-// those eight of WASI that the specification names.
+// those eight of WASI that the specification names: `wasi.NAME` in a script.
 #define WASI(X, name, ...) X(wasi, "wasi_snapshot_preview1", I, name, __VA_ARGS__)
 #define HOSTS(X, name, ...) X(env, "env", I, name, __VA_ARGS__)
 #define FUNCTIONS(X)                                                                 \
