@@ -4,6 +4,7 @@
 
 pub mod backend;
 mod bound;
+mod budget;
 pub mod egress;
 mod error;
 mod mistake;
@@ -17,6 +18,7 @@ mod within;
 
 pub use backend::{Backend, Entry, Opening, Place};
 pub use bound::{Bound, DEFAULT};
+pub use budget::{Account, Budget, Short};
 pub use error::{Error, Kind, Result};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;

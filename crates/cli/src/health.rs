@@ -1,7 +1,7 @@
 //! What the program tells its operator: which file runs, what guests hold, how requests ended.
 
 use crate::app::App;
-use engine::Budget;
+use base::Budget;
 use gateway::admin;
 use gateway::filter::Services;
 use gateway::upstream::{self, Upstream};

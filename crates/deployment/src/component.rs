@@ -30,20 +30,12 @@ pub(crate) fn read<O>(
     bound: &[Bindings<O>],
 ) -> Vec<Component> {
     let keys: Vec<_> = capabilities.iter().map(|capability| capability.grant).collect();
-    let mut found = Vec::new();
-    for (name, value) in root.entries("component") {
-        let Some(table) = value.get_ref().as_table() else {
-            root.reader.expected(value, "a table");
-            continue;
-        };
-        if let Err(why) = check_name(name.value) {
-            root.mistake(Mistake::at(name.span(), format!("a component's name {why}")));
-        }
-        let section = Section::open(root.reader, table, value.span(), &COMPONENT, &keys);
+    let (tables, _names) = root.named("component", "a component", &COMPONENT, &keys);
+    let read = tables.into_iter().map(|(name, section)| {
         let grants = grants::read(&section, capabilities, bound);
-        found.push(read_one(&section, &name, grants));
-    }
-    found
+        read_one(&section, &name, grants)
+    });
+    read.collect()
 }
 
 fn read_one(

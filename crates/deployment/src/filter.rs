@@ -1,12 +1,11 @@
 //! `[filter.NAME]`: Proxy-Wasm filters that stand before components and upstreams.
 
-use crate::component::{check_name, file, texts};
+use crate::component::{file, texts};
 use crate::keys::{FILTER, FILTER_LIMITS, FILTER_USE};
 use crate::notes::Placed;
 use crate::section::Section;
 use crate::source::At;
 use crate::text::Text;
-use base::Mistake;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -109,20 +108,8 @@ pub struct FilterUse {
 /// Reads every filter, and the names of all, also of those that are wrong: what was reported once
 /// is not missing.
 pub(crate) fn read<'a>(root: &Section<'a>) -> (Vec<Filter>, Vec<&'a str>) {
-    let (mut found, mut names) = (Vec::new(), Vec::new());
-    for (name, value) in root.entries("filter") {
-        names.push(name.value);
-        let Some(table) = value.get_ref().as_table() else {
-            root.reader.expected(value, "a table");
-            continue;
-        };
-        if let Err(why) = check_name(name.value) {
-            root.mistake(Mistake::at(name.span(), format!("a filter's name {why}")));
-        }
-        let section = Section::open(root.reader, table, value.span(), &FILTER, &[]);
-        found.push(read_one(&section, &name));
-    }
-    (found, names)
+    let (tables, names) = root.named("filter", "a filter", &FILTER, &[]);
+    (tables.iter().map(|(name, section)| read_one(section, name)).collect(), names)
 }
 
 fn read_one(section: &Section<'_>, name: &Placed<&str>) -> Filter {

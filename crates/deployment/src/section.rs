@@ -1,5 +1,6 @@
 //! One table of a file, read key by key, and everything that may be wrong with a value.
 
+use crate::component::check_name;
 use crate::keys::Keys;
 use crate::notes::Placed;
 use crate::reader::Reader;
@@ -308,6 +309,32 @@ impl<'a> Section<'a> {
             (Placed { value: key.get_ref().as_ref(), at: self.reader.at(key.span()) }, value)
         });
         entries.collect()
+    }
+
+    /// The tables `[key.NAME]`, each with its name, which is looked at; `what` says whose it is,
+    /// such as "a filter". And the names of all, also of those that are wrong: what was reported
+    /// once is not missing.
+    pub(crate) fn named(
+        &self,
+        key: &str,
+        what: &str,
+        keys: &'static Keys,
+        more: &[&str],
+    ) -> (Vec<(Placed<&'a str>, Section<'a>)>, Vec<&'a str>) {
+        let (mut found, mut names) = (Vec::new(), Vec::new());
+        for (name, value) in self.entries(key) {
+            names.push(name.value);
+            let Some(table) = value.get_ref().as_table() else {
+                self.reader.expected(value, "a table");
+                continue;
+            };
+            if let Err(why) = check_name(name.value) {
+                self.mistake(Mistake::at(name.span(), format!("{what}'s name {why}")));
+            }
+            let section = Section::open(self.reader, table, value.span(), keys, more);
+            found.push((name, section));
+        }
+        (found, names)
     }
 
     /// The tables of an array of them, `[[key]]`.

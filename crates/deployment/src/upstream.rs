@@ -1,6 +1,6 @@
 //! `[upstream.NAME]`: HTTP servers that routes may lead to.
 
-use crate::component::{check_name, file};
+use crate::component::file;
 use crate::http::host;
 use crate::keys::{EJECTION, HEALTH, Keys, RETRIES, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
 use crate::notes::Placed;
@@ -171,20 +171,8 @@ impl fmt::Display for Balance {
 /// Reads every upstream, and the names of all, also of those that are wrong: what was reported
 /// once is not missing.
 pub(crate) fn read<'a>(root: &Section<'a>) -> (Vec<Upstream>, Vec<&'a str>) {
-    let (mut found, mut names) = (Vec::new(), Vec::new());
-    for (name, value) in root.entries("upstream") {
-        names.push(name.value);
-        let Some(table) = value.get_ref().as_table() else {
-            root.reader.expected(value, "a table");
-            continue;
-        };
-        if let Err(why) = check_name(name.value) {
-            root.mistake(Mistake::at(name.span(), format!("an upstream's name {why}")));
-        }
-        let section = Section::open(root.reader, table, value.span(), &UPSTREAM, &[]);
-        found.push(read_one(&section, &name));
-    }
-    (found, names)
+    let (tables, names) = root.named("upstream", "an upstream", &UPSTREAM, &[]);
+    (tables.iter().map(|(name, section)| read_one(section, name)).collect(), names)
 }
 
 fn read_one(section: &Section<'_>, name: &Placed<&str>) -> Upstream {

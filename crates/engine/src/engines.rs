@@ -1,9 +1,8 @@
 //! The few ways in which Wasmtime is set up, each made when the first guest needs it.
 
 use crate::Wasm;
-use crate::budget::Budget;
 use crate::ticker::Ticker;
-use base::{Error, Result};
+use base::{Budget, Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::{

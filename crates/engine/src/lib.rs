@@ -5,7 +5,6 @@
 
 mod adapt;
 pub mod background;
-mod budget;
 mod cache;
 mod calls;
 mod capability;
@@ -24,7 +23,6 @@ mod trim;
 mod wanted;
 mod wasi;
 
-pub use budget::Budget;
 pub use cache::Cache;
 pub use calls::{Calls, Counts};
 pub use capability::{Capability, Grants, Plugin, plugin, served};

@@ -1,6 +1,6 @@
 //! What one guest may use, and who says no.
 
-use crate::budget::Budget;
+use base::{Account, Budget, Short};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
@@ -95,24 +95,20 @@ impl Reached {
 
 /// Says no to Wasmtime when a guest wants more than it may have.
 pub(crate) struct Limiter {
-    memory: u64,
+    memory: Account,
     table_elements: usize,
     tables: usize,
     instances: usize,
-    used: u64,
-    budget: Arc<Budget>,
     reached: Option<Reached>,
 }
 
 impl Limiter {
     pub(crate) fn new(limits: &Limits, budget: &Arc<Budget>) -> Self {
         Self {
-            memory: limits.memory,
+            memory: Account::new(limits.memory, Some(Arc::clone(budget))),
             table_elements: limits.table_elements,
             tables: limits.tables,
             instances: limits.instances,
-            used: 0,
-            budget: Arc::clone(budget),
             reached: None,
         }
     }
@@ -123,12 +119,6 @@ impl Limiter {
     }
 }
 
-impl Drop for Limiter {
-    fn drop(&mut self) {
-        self.budget.give(self.used);
-    }
-}
-
 impl ResourceLimiter for Limiter {
     fn memory_growing(
         &mut self,
@@ -136,17 +126,14 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let growth = desired.saturating_sub(current) as u64;
-        if self.used.saturating_add(growth) > self.memory {
-            self.reached = Some(Reached::Memory);
-            return Ok(false);
+        let taken = self.memory.take(desired.saturating_sub(current) as u64);
+        if let Err(short) = taken {
+            self.reached = Some(match short {
+                Short::Own => Reached::Memory,
+                Short::Budget => Reached::Budget,
+            });
         }
-        if !self.budget.take(growth) {
-            self.reached = Some(Reached::Budget);
-            return Ok(false);
-        }
-        self.used += growth;
-        Ok(true)
+        Ok(taken.is_ok())
     }
 
     fn table_growing(

@@ -1,5 +1,7 @@
 //! The words of the ABI: versions, statuses, actions, and the numbers of maps and buffers.
 
+use http_types::StatusCode;
+
 /// A version of the ABI, by the marker that a module exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Abi {
@@ -166,6 +168,19 @@ numbered!(
     MapType: RequestHeaders = 0, RequestTrailers = 1, ResponseHeaders = 2, ResponseTrailers = 3,
     GrpcInitial = 4, GrpcTrailing = 5, CallHeaders = 6, CallTrailers = 7,
 );
+
+/// The status of gRPC for one of HTTP, as the project of gRPC maps them.
+pub fn grpc_status(status: StatusCode) -> u32 {
+    match status.as_u16() {
+        200 => 0,
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    }
+}
 
 /// What a filter wants done with headers, as C++ and AssemblyScript say it; the specification has
 /// only the first two.

@@ -198,12 +198,10 @@ impl Chain {
         if self.is_over(way) || self.of(way).out.len() > 4 {
             return false;
         }
-        let most =
-            |index: usize| self.links.get(index).map_or(0, |link| link.seat.plugin().limits.buffer);
         let is_full = self.with(|stream| {
             let stages = stream.pipe(way).stages.iter().enumerate();
             stages.into_iter().any(|(index, stage)| match stage.wait {
-                Wait::All | Wait::Watermark => stage.waiting() >= most(index).min(64 << 10),
+                Wait::All | Wait::Watermark => stage.waiting() >= self.most(index).min(64 << 10),
                 Wait::None | Wait::Head | Wait::Body => false,
             })
         });
@@ -259,6 +257,11 @@ impl Chain {
                 link.seat.failed(&failure);
             }
         }
+    }
+
+    /// Bytes of a body that may wait for a filter.
+    fn most(&self, index: usize) -> usize {
+        self.links.get(index).map_or(0, |link| link.seat.plugin().limits.buffer)
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Stream) -> T) -> Option<T> {

@@ -20,6 +20,7 @@ pub(crate) mod wasi;
 use crate::abi::Status;
 use crate::state::{Phase, State};
 use bytes::Bytes;
+use std::ops::Range;
 use wasmtime::{AsContext as _, AsContextMut as _, Caller, Extern, Memory, TypedFunc};
 
 /// Why a host call does not do what it was asked.
@@ -42,7 +43,7 @@ pub(crate) type Outcome<T = ()> = Result<T, Fail>;
 pub(crate) struct Call<'a>(Caller<'a, State>);
 
 /// Bytes of a number or a pointer.
-const WORD: usize = 4;
+const WORD: u32 = 4;
 
 impl<'a> Call<'a> {
     pub(crate) fn new(caller: Caller<'a, State>) -> Self {
@@ -87,11 +88,8 @@ impl<'a> Call<'a> {
     }
 
     /// Whether something may be written there.
-    pub(crate) fn check(&mut self, data: u32, size: usize) -> Result<(), Status> {
-        let (memory, _) = self.parts()?;
-        let start = usize::try_from(data).map_err(|_wide| Status::InvalidMemoryAccess)?;
-        let end = start.checked_add(size).filter(|end| *end <= memory.len());
-        end.map(drop).ok_or(Status::InvalidMemoryAccess)
+    pub(crate) fn check(&mut self, data: u32, size: u32) -> Result<(), Status> {
+        self.bytes(data, size).map(drop)
     }
 
     /// Whether the place and the size of a block may be written there. Calls that give something
@@ -170,17 +168,19 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Where a part of the guest's memory lies.
+fn range(data: u32, size: u32) -> Result<Range<usize>, Status> {
+    let outside = |_wide| Status::InvalidMemoryAccess;
+    let start = usize::try_from(data).map_err(outside)?;
+    let size = usize::try_from(size).map_err(outside)?;
+    Ok(start..start.checked_add(size).ok_or(Status::InvalidMemoryAccess)?)
+}
+
 /// A part of the guest's memory.
 fn slice(memory: &[u8], data: u32, size: u32) -> Result<&[u8], Status> {
-    let (start, size) = (usize::try_from(data), usize::try_from(size));
-    let range =
-        start.ok().zip(size.ok()).and_then(|(start, size)| Some(start..start.checked_add(size)?));
-    range.and_then(|range| memory.get(range)).ok_or(Status::InvalidMemoryAccess)
+    memory.get(range(data, size)?).ok_or(Status::InvalidMemoryAccess)
 }
 
 fn slice_mut(memory: &mut [u8], data: u32, size: u32) -> Result<&mut [u8], Status> {
-    let (start, size) = (usize::try_from(data), usize::try_from(size));
-    let range =
-        start.ok().zip(size.ok()).and_then(|(start, size)| Some(start..start.checked_add(size)?));
-    range.and_then(|range| memory.get_mut(range)).ok_or(Status::InvalidMemoryAccess)
+    memory.get_mut(range(data, size)?).ok_or(Status::InvalidMemoryAccess)
 }

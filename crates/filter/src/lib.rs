@@ -27,13 +27,13 @@ mod stream;
 mod value;
 mod vm;
 
-pub use abi::{Abi, LogLevel, MetricType, Peer, Status, StreamType};
+pub use abi::{Abi, LogLevel, MetricType, Peer, Status, StreamType, grpc_status};
 pub use chain::{Chain, Out};
 pub use headers::{Headers, Part};
 pub use metric::{BOUNDS, Metric};
 pub use module::Module;
 pub use outside::{
-    Attributes, Budget, Grpc, GrpcCall, HttpCall, HttpResponse, Listener, Mailbox, Outside, Queues,
+    Attributes, Grpc, GrpcCall, HttpCall, HttpResponse, Listener, Mailbox, Outside, Queues,
     SharedData,
 };
 pub use plugin::{HeadersStop, Isolation, Limits, OnFailure, Plugin};

@@ -1,36 +1,26 @@
 //! Says no to Wasmtime when a virtual machine wants more than it may have.
 
-use crate::outside::Budget;
 use crate::plugin::Limits;
+use base::{Account, Budget, Short};
 use std::sync::Arc;
 use wasmtime::ResourceLimiter;
 
 pub(crate) struct Limiter {
-    memory: u64,
+    memory: Account,
     table_elements: usize,
-    used: u64,
-    budget: Option<Arc<dyn Budget>>,
     /// What the guest was refused, by the name of the limit.
     pub(crate) reached: Option<&'static str>,
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: &Limits, budget: Option<Arc<dyn Budget>>) -> Self {
-        let Limits { memory, table_elements, .. } = *limits;
-        Self { memory, table_elements, used: 0, budget, reached: None }
+    pub(crate) fn new(limits: &Limits, budget: Option<Arc<Budget>>) -> Self {
+        let memory = Account::new(limits.memory, budget);
+        Self { memory, table_elements: limits.table_elements, reached: None }
     }
 
     /// Bytes of memory in use.
     pub(crate) fn used(&self) -> u64 {
-        self.used
-    }
-}
-
-impl Drop for Limiter {
-    fn drop(&mut self) {
-        if let Some(budget) = &self.budget {
-            budget.give(self.used);
-        }
+        self.memory.used()
     }
 }
 
@@ -41,17 +31,14 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let growth = desired.saturating_sub(current) as u64;
-        if self.used.saturating_add(growth) > self.memory {
-            self.reached = Some("memory");
-            return Ok(false);
+        let taken = self.memory.take(desired.saturating_sub(current) as u64);
+        if let Err(short) = taken {
+            self.reached = Some(match short {
+                Short::Own => "memory",
+                Short::Budget => "memory of all guests",
+            });
         }
-        if self.budget.as_ref().is_some_and(|budget| !budget.take(growth)) {
-            self.reached = Some("memory of all guests");
-            return Ok(false);
-        }
-        self.used += growth;
-        Ok(true)
+        Ok(taken.is_ok())
     }
 
     fn table_growing(

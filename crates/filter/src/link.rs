@@ -7,7 +7,7 @@ use crate::hostcall::{
     metrics, properties, shared, streams, time, wasi,
 };
 use crate::state::{Phase, State};
-use wasmtime::{Caller, Engine, ExternType, FuncType, Linker, Module, Val, ValType};
+use wasmtime::{Caller, ExternType, FuncType, InstancePre, Linker, Module, Val, ValType};
 
 /// The modules that WASI's functions are imported from.
 const WASI: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
@@ -374,16 +374,16 @@ pub(crate) struct Access<'a> {
     pub(crate) may: &'a dyn Fn(&str) -> bool,
 }
 
-/// Joins every import of `module` to the host.
+/// Joins every import of `module` to the host: what is left to do for an instance is the same for
+/// all of them.
 ///
 /// # Errors
 /// Every import that cannot be joined, one line each.
 pub(crate) fn link(
-    engine: &Engine,
     module: &Module,
     access: &Access<'_>,
-) -> Result<Linker<State>, Vec<String>> {
-    let mut linker = Linker::new(engine);
+) -> Result<InstancePre<State>, Vec<String>> {
+    let mut linker = Linker::new(module.engine());
     linker.allow_shadowing(true);
     let mut problems = Vec::new();
     for import in module.imports() {
@@ -422,5 +422,8 @@ pub(crate) fn link(
             Err(error) => problems.push(format!("`{full}`: {error:#}")),
         }
     }
-    if problems.is_empty() { Ok(linker) } else { Err(problems) }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    linker.instantiate_pre(module).map_err(|error| vec![format!("{error:#}")])
 }

@@ -1,10 +1,13 @@
 //! The code of a filter: what it exports is checked once, when it is loaded.
 
 use crate::abi::Abi;
-use base::{Error, Result};
+use crate::link::{Access, link};
+use crate::state::State;
+use base::Error;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
-use wasmtime::{Engine, ExternType, ValType};
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime::{Engine, ExternType, InstancePre, ValType};
 
 /// The code of a filter, found to be one. Cheap to clone.
 #[derive(Clone)]
@@ -14,6 +17,10 @@ struct Loaded {
     wasmtime: wasmtime::Module,
     abi: Abi,
     is_lenient: bool,
+    /// Joined to all of the host.
+    pre: InstancePre<State>,
+    /// Joined to what some filters may use.
+    restricted: Mutex<Vec<(BTreeSet<String>, InstancePre<State>)>>,
     /// Exports that the ABI calls.
     callbacks: Vec<String>,
 }
@@ -62,17 +69,17 @@ impl Module {
     /// # Errors
     /// `Invalid` for what is no filter: no marker of a version or an unknown one, no memory, no
     /// allocator, callbacks of another type, imports that the host does not have; all at once.
-    pub fn new(wasmtime: wasmtime::Module, is_lenient: bool) -> Result<Self> {
+    pub fn new(wasmtime: wasmtime::Module, is_lenient: bool) -> base::Result<Self> {
         let mut problems = Vec::new();
         let abi = marker(&wasmtime, &mut problems);
         exports(&wasmtime, abi, &mut problems);
-        if let Some(abi) = abi {
-            let access = crate::link::Access { abi, is_lenient, may: &|_| true };
-            if let Err(unknown) = crate::link::link(wasmtime.engine(), &wasmtime, &access) {
-                problems.extend(unknown.into_iter().map(|line| format!("the import {line}")));
-            }
-        }
-        let Some(abi) = abi.filter(|_| problems.is_empty()) else {
+        let pre = abi.and_then(|abi| {
+            let access = Access { abi, is_lenient, may: &|_| true };
+            let unknown = |line| format!("the import {line}");
+            let joined = link(&wasmtime, &access);
+            joined.map_err(|all| problems.extend(all.into_iter().map(unknown))).ok()
+        });
+        let Some((abi, pre)) = abi.zip(pre).filter(|_| problems.is_empty()) else {
             let mut error = Error::invalid(format!(
                 "the module is no filter that can run here: {}",
                 problems.join("; ")
@@ -83,14 +90,15 @@ impl Module {
             return Err(error);
         };
         let callbacks = wasmtime.exports().map(|export| export.name().to_owned()).collect();
-        Ok(Self(Arc::new(Loaded { wasmtime, abi, is_lenient, callbacks })))
+        let restricted = Mutex::default();
+        Ok(Self(Arc::new(Loaded { wasmtime, abi, is_lenient, pre, restricted, callbacks })))
     }
 
     /// Compiles and looks at `code`.
     ///
     /// # Errors
     /// As [`new`](Self::new), and `Invalid` for what is no module.
-    pub fn compile(engine: &Engine, code: &[u8], is_lenient: bool) -> Result<Self> {
+    pub fn compile(engine: &Engine, code: &[u8], is_lenient: bool) -> base::Result<Self> {
         let module = wasmtime::Module::new(engine, code)
             .map_err(|error| Error::invalid(format!("this is no module: {error:#}")))?;
         Self::new(module, is_lenient)
@@ -106,12 +114,21 @@ impl Module {
         self.0.callbacks.iter().any(|known| known == name)
     }
 
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Module {
-        &self.0.wasmtime
-    }
-
-    pub(crate) fn is_lenient(&self) -> bool {
-        self.0.is_lenient
+    /// The code joined to what a filter may use of the host; `None`: all of it.
+    pub(crate) fn pre(
+        &self,
+        capabilities: Option<&BTreeSet<String>>,
+    ) -> Result<InstancePre<State>, Vec<String>> {
+        let Some(names) = capabilities else { return Ok(self.0.pre.clone()) };
+        let mut restricted = self.0.restricted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pre)) = restricted.iter().find(|(known, _)| known == names) {
+            return Ok(pre.clone());
+        }
+        let Loaded { abi, is_lenient, .. } = *self.0;
+        let access = Access { abi, is_lenient, may: &|name| names.contains(name) };
+        let pre = link(&self.0.wasmtime, &access)?;
+        restricted.push((names.clone(), pre.clone()));
+        Ok(pre)
     }
 
     /// The same for clones alone.

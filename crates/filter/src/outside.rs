@@ -6,6 +6,7 @@ use crate::metric::Metric;
 use crate::plugin::Plugin;
 use crate::vm::Vm;
 use crate::{MetricType, Value};
+use base::Budget;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
@@ -19,7 +20,7 @@ pub trait Outside: Send {
     fn at_home(&mut self, _vm: Weak<Mutex<Vm>>) {}
 
     /// What all virtual machines take memory from, if that is bounded.
-    fn budget(&self) -> Option<Arc<dyn Budget>> {
+    fn budget(&self) -> Option<Arc<Budget>> {
         None
     }
 
@@ -36,7 +37,7 @@ pub trait Outside: Send {
     fn log(&mut self, plugin: &Plugin, level: LogLevel, message: &[u8]);
 
     /// Has `proxy_on_tick` called for this context again and again; `None` ends it.
-    fn set_tick(&mut self, plugin: &Arc<Plugin>, context: u32, period: Option<Duration>);
+    fn set_tick(&mut self, context: u32, period: Option<Duration>);
 
     /// What all filters of a `vm_id` share.
     fn shared(&self) -> &dyn SharedData;
@@ -45,7 +46,7 @@ pub trait Outside: Send {
     fn queues(&self) -> &dyn Queues;
 
     /// Hears that a queue of this virtual machine has something.
-    fn mailbox(&self, plugin: &Arc<Plugin>) -> Arc<dyn Mailbox>;
+    fn mailbox(&self) -> Arc<dyn Mailbox>;
 
     /// A metric with this name, which other filters may have as well.
     fn metric(&mut self, plugin: &Plugin, kind: MetricType, name: &str) -> Arc<Metric>;
@@ -83,15 +84,6 @@ pub trait Outside: Send {
     /// # Errors
     /// `NotFound` if there is none of this name; else what the function says.
     fn foreign(&mut self, plugin: &Plugin, name: &str, arguments: &[u8]) -> Result<Bytes, Status>;
-}
-
-/// Memory that many take from.
-pub trait Budget: Send + Sync {
-    /// Takes so many bytes, or nothing and says no.
-    fn take(&self, bytes: u64) -> bool;
-
-    /// Gives back what was taken.
-    fn give(&self, bytes: u64);
 }
 
 /// A request of a filter's own.

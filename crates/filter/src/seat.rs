@@ -23,7 +23,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Makes the world for one more virtual machine.
-pub type World = Box<dyn Fn(&Arc<Plugin>) -> Box<dyn Outside> + Send + Sync>;
+pub type World = Box<dyn Fn() -> Box<dyn Outside> + Send + Sync>;
 
 /// The virtual machines of one thread.
 pub struct Worker {
@@ -85,7 +85,7 @@ impl Worker {
     /// The virtual machine for a plugin, made if there is none that it may share.
     fn machine(&self, plugin: &Arc<Plugin>) -> base::Result<Shared> {
         let make = || {
-            let vm = Arc::new(Mutex::new(Vm::start(plugin, (self.world)(plugin))?));
+            let vm = Arc::new(Mutex::new(Vm::start(plugin, (self.world)())?));
             lock(&vm).at_home(Arc::downgrade(&vm));
             Ok(vm)
         };

@@ -8,6 +8,7 @@ use crate::outside::Attributes;
 use bytes::Bytes;
 use futures::task::AtomicWaker;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::{Instant, SystemTime};
@@ -237,6 +238,8 @@ pub(crate) struct Place {
     stream: Mutex<Option<Box<Stream>>>,
     /// Of whoever drives each way, which may be two.
     wakers: [AtomicWaker; 2],
+    /// Somebody asked for something since the driver last looked.
+    is_asked: AtomicBool,
 }
 
 /// A stream's place, shared.
@@ -244,7 +247,11 @@ pub(crate) type Handle = Arc<Place>;
 
 impl Place {
     pub(crate) fn new(stream: Stream) -> Handle {
-        Arc::new(Self { stream: Mutex::new(Some(Box::new(stream))), wakers: Default::default() })
+        Arc::new(Self {
+            stream: Mutex::new(Some(Box::new(stream))),
+            wakers: Default::default(),
+            is_asked: AtomicBool::new(false),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<Stream>>> {
@@ -266,7 +273,13 @@ impl Place {
 
     /// Somebody else changed something: whoever drives the stream looks.
     pub(crate) fn wake(&self) {
+        self.is_asked.store(true, SeqCst);
         self.wakers.iter().for_each(AtomicWaker::wake);
+    }
+
+    /// Whether there is something to look for; asked once.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.is_asked.swap(false, SeqCst)
     }
 
     pub(crate) fn register(&self, way: Way, cx: &Context<'_>) {

@@ -283,8 +283,7 @@ impl Vm {
                 state.calls.remove(&id);
                 state.outside.cancel(id);
             }
-            let plugin = Arc::clone(&state.plugin);
-            state.outside.set_tick(&plugin, root, None);
+            state.outside.set_tick(root, None);
         }
         Ok(is_over)
     }
@@ -441,8 +440,7 @@ impl Vm {
             .map(|(id, _)| *id)
             .collect();
         for root in roots {
-            let plugin = Arc::clone(&state.plugin);
-            state.outside.set_tick(&plugin, root, None);
+            state.outside.set_tick(root, None);
         }
         let streams = state.contexts.values().filter_map(|context| context.stream.as_ref());
         streams.for_each(|(place, _)| place.wake());

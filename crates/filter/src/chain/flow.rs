@@ -123,7 +123,7 @@ impl Chain {
 
     /// A filter that holds too much ends its stream: 413 for a request, 500 for a response.
     fn check_size(&mut self, way: Way, index: usize) {
-        let most = self.links.get(index).map_or(0, |link| link.seat.plugin().limits.buffer);
+        let most = self.most(index);
         let is_over = self.with(|stream| {
             stream.stage(way, index).is_some_and(|stage| {
                 matches!(stage.wait, Wait::Body | Wait::Head) && stage.waiting() > most

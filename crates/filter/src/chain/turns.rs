@@ -36,7 +36,8 @@ impl Chain {
 
     /// Looks for what was asked for outside of a call of this stream's own.
     pub(super) fn settle(&mut self) {
-        if self.is_ended || self.is_reset {
+        // Whatever is looked for here wakes the stream's driver.
+        if self.is_ended || self.is_reset || !self.place.was_asked() {
             return;
         }
         for index in 0..self.links.len() {

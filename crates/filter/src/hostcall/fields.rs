@@ -1,8 +1,7 @@
 //! Headers, trailers and metadata.
 
-use super::streams::empty_for_missing;
 use super::{Call, Outcome};
-use crate::abi::{MapType, Status};
+use crate::abi::{Abi, MapType, Status};
 use crate::headers::Headers;
 use crate::pairs;
 use crate::state::{Event, State};
@@ -82,7 +81,8 @@ pub(crate) fn get(
     match value {
         Some((first, None)) => call.give(first.as_bytes(), data, size),
         Some((_, Some(all))) => call.give(&all, data, size),
-        None if empty_for_missing(abi) => call.give(&[], data, size),
+        // Before 0.2.0 what is missing is an empty value.
+        None if abi == Abi::V0_1_0 => call.give(&[], data, size),
         None => Err(Status::NotFound.into()),
     }
 }

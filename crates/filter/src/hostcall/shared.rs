@@ -43,8 +43,7 @@ pub(crate) fn register(call: &mut Call<'_>, name: u32, name_size: u32, to: u32) 
     call.check(to, 4)?;
     let (name, state) = call.bytes(name, name_size)?;
     let vm_id = Arc::clone(&state.plugin.vm_id);
-    let mailbox = state.outside.mailbox(state.current());
-    let listener = Listener { mailbox, context: state.root() };
+    let listener = Listener { mailbox: state.outside.mailbox(), context: state.root() };
     let queue = state.outside.queues().register(&vm_id, name, listener)?;
     state.queues.insert(queue);
     Ok(call.put_u32(to, queue)?)

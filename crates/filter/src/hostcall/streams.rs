@@ -1,7 +1,7 @@
 //! Going on with a stream, ending it, answering it.
 
 use super::{Call, Outcome};
-use crate::abi::{Abi, Status, StreamType};
+use crate::abi::{Status, StreamType, grpc_status};
 use crate::headers::{Headers, is_final};
 use crate::pairs;
 use crate::state::Event;
@@ -134,7 +134,7 @@ fn is_grpc(stream: &Stream) -> bool {
 impl Reply {
     /// What a client of gRPC understands: a head that is all there is, with its status in it.
     fn turn_to_grpc(&mut self, status: StatusCode, grpc: Option<u32>) {
-        let grpc = grpc.unwrap_or_else(|| of_http(status));
+        let grpc = grpc.unwrap_or_else(|| grpc_status(status));
         let body = std::mem::take(&mut self.body);
         let mut fields = std::mem::take(self.headers.fields_mut());
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -148,19 +148,6 @@ impl Reply {
     }
 }
 
-/// The status of gRPC for one of HTTP, as the project of gRPC maps them.
-fn of_http(status: StatusCode) -> u32 {
-    match status.as_u16() {
-        200 => 0,
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502..=504 => 14,
-        _ => 2,
-    }
-}
-
 /// Text as gRPC writes it into a header.
 fn percent(text: &[u8]) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -171,9 +158,4 @@ fn percent(text: &[u8]) -> String {
         }
     }
     escaped
-}
-
-/// What of a version older than 0.2.0 is answered with an empty value instead of `NotFound`.
-pub(crate) fn empty_for_missing(abi: Abi) -> bool {
-    abi == Abi::V0_1_0
 }

@@ -1,7 +1,6 @@
 //! Clocks and timers.
 
 use super::{Call, Outcome};
-use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// `proxy_get_current_time_nanoseconds`.
@@ -15,7 +14,6 @@ pub(crate) fn set_tick_period(call: &mut Call<'_>, period: u32) -> Outcome {
     let state = call.state();
     let root = state.root();
     let period = (period > 0).then(|| Duration::from_millis(u64::from(period)));
-    let plugin = Arc::clone(state.current());
-    state.outside.set_tick(&plugin, root, period);
+    state.outside.set_tick(root, period);
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use super::{EPOCH, Outcome, Vm};
 use crate::callbacks::Callbacks;
-use crate::link::{self, Access};
 use crate::outside::Outside;
 use crate::plugin::Plugin;
 use crate::state::{Event, Phase, State};
@@ -19,24 +18,18 @@ impl Vm {
         let failed = |error: String| {
             Error::invalid(format!("filter `{}` does not start: {error}", plugin.name))
         };
-        let module = plugin.module.wasmtime();
-        let access = Access {
-            abi: plugin.module.abi(),
-            is_lenient: plugin.module.is_lenient(),
-            may: &|name| plugin.may(name),
-        };
-        let linker = link::link(module.engine(), module, &access)
-            .map_err(|problems| failed(problems.join("; ")))?;
-        let mut store = Store::new(module.engine(), State::new(Arc::clone(plugin), outside));
+        let pre = plugin.module.pre(plugin.capabilities.as_ref());
+        let pre = pre.map_err(|problems| failed(problems.join("; ")))?;
+        let engine = pre.module().engine();
+        let mut store = Store::new(engine, State::new(Arc::clone(plugin), outside));
         store.limiter(|state| &mut state.limiter);
         store.epoch_deadline_trap();
         let epochs = plugin.limits.callback.as_nanos().div_ceil(EPOCH.as_nanos());
         // The current epoch has begun already.
         let epochs = u64::try_from(epochs).unwrap_or(u64::MAX >> 1).saturating_add(1);
         store.set_epoch_deadline(epochs);
-        let instance = linker
-            .instantiate(&mut store, module)
-            .map_err(|error| failed(explain(&error, &store)))?;
+        let instance =
+            pre.instantiate(&mut store).map_err(|error| failed(explain(&error, &store)))?;
         let memory = instance.get_memory(&mut store, "memory");
         let names = ["proxy_on_memory_allocate", "malloc"];
         let allocator =

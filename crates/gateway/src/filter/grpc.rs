@@ -2,7 +2,7 @@
 
 use super::callout::head;
 use crate::upstream::{Pulled, Upstream};
-use ::filter::{Grpc, GrpcCall, Headers, Status};
+use ::filter::{Grpc, GrpcCall, Headers, Status, grpc_status};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures::StreamExt as _;
 use futures::channel::mpsc::{Receiver, Sender, channel};
@@ -21,7 +21,6 @@ const WAITING: usize = 64;
 const UNKNOWN: u32 = 2;
 const DEADLINE_EXCEEDED: u32 = 4;
 const RESOURCE_EXHAUSTED: u32 = 8;
-const INTERNAL: u32 = 13;
 const UNAVAILABLE: u32 = 14;
 
 /// Where the messages of a stream go. Dropped, it ends them.
@@ -121,7 +120,7 @@ async fn converse(
     let response = upstream.ask(call.request, call.timeout).await?;
     let (parts, mut body) = response.into_parts();
     if parts.status != StatusCode::OK {
-        return Ok((of_http(parts.status), format!("the server answered {}", parts.status)));
+        return Ok((grpc_status(parts.status), format!("the server answered {}", parts.status)));
     }
     // Without messages the status may stand in the head already.
     let early = status(&parts.headers);
@@ -180,18 +179,6 @@ fn unescaped(text: &str) -> String {
         rest = after.get(if escaped.is_some() { 2.. } else { 0.. }).unwrap_or_default();
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// The status for an answer that is none of gRPC's, as its project maps them.
-fn of_http(status: StatusCode) -> u32 {
-    match status.as_u16() {
-        400 => INTERNAL,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502..=504 => UNAVAILABLE,
-        _ => UNKNOWN,
-    }
 }
 
 #[cfg(test)]

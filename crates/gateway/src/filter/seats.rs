@@ -41,7 +41,7 @@ pub(super) fn seats(shared: &Shared, filters: &Filters) -> Vec<Arc<Seat>> {
 impl Here {
     fn new(services: &Arc<Services>, tasks: &Tasks) -> Self {
         let (services, tasks) = (Arc::clone(services), tasks.clone());
-        let world = move |_: &Arc<Plugin>| -> Box<dyn ::filter::Outside> {
+        let world = move || -> Box<dyn ::filter::Outside> {
             Box::new(World::new(Arc::clone(&services), tasks.clone()))
         };
         Self { worker: Worker::new(Box::new(world)), seats: HashMap::new() }

@@ -3,6 +3,7 @@
 use super::{Clusters, Registry};
 use ::filter::{LocalData, LocalQueues, Queues, SharedData};
 use arc_swap::ArcSwap;
+use base::Budget;
 use std::sync::Arc;
 
 /// What the filters of all threads share: data, queues, metrics, and the upstreams that they may
@@ -12,7 +13,7 @@ pub struct Services {
     pub(crate) queues: Arc<dyn Queues>,
     pub(crate) metrics: Registry,
     pub(crate) clusters: ArcSwap<Clusters>,
-    pub(crate) budget: Option<Arc<engine::Budget>>,
+    pub(crate) budget: Option<Arc<Budget>>,
 }
 
 impl Default for Services {
@@ -31,7 +32,7 @@ impl Services {
 
     /// The same, with memory from a budget.
     #[must_use]
-    pub fn with_budget(self, budget: Arc<engine::Budget>) -> Self {
+    pub fn with_budget(self, budget: Arc<Budget>) -> Self {
         Self { budget: Some(budget), ..self }
     }
 

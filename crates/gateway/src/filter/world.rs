@@ -2,9 +2,10 @@
 
 use super::{Services, callout, grpc};
 use ::filter::{
-    Budget, Grpc, GrpcCall, HttpCall, LogLevel, Mailbox, Metric, MetricType, Outside, Plugin,
-    Queues, SharedData, Status, Value, Vm, lock,
+    Grpc, GrpcCall, HttpCall, LogLevel, Mailbox, Metric, MetricType, Outside, Plugin, Queues,
+    SharedData, Status, Value, Vm, lock,
 };
+use base::Budget;
 use bytes::Bytes;
 use engine::Tasks;
 use std::collections::HashMap;
@@ -77,19 +78,6 @@ async fn tick(home: Home, context: u32, period: Duration) {
     }
 }
 
-/// The memory of all guests of the program.
-struct OfAll(Arc<engine::Budget>);
-
-impl Budget for OfAll {
-    fn take(&self, bytes: u64) -> bool {
-        self.0.take(bytes)
-    }
-
-    fn give(&self, bytes: u64) {
-        self.0.give(bytes);
-    }
-}
-
 /// News of queues go to the thread of the virtual machine.
 struct Post {
     home: Home,
@@ -112,9 +100,8 @@ impl Outside for World {
         drop(self.home.set(vm));
     }
 
-    fn budget(&self) -> Option<Arc<dyn Budget>> {
-        let budget = self.services.budget.clone();
-        budget.map(|budget| Arc::new(OfAll(budget)) as _)
+    fn budget(&self) -> Option<Arc<Budget>> {
+        self.services.budget.clone()
     }
 
     fn now(&mut self) -> SystemTime {
@@ -151,7 +138,7 @@ impl Outside for World {
         }
     }
 
-    fn set_tick(&mut self, _plugin: &Arc<Plugin>, context: u32, period: Option<Duration>) {
+    fn set_tick(&mut self, context: u32, period: Option<Duration>) {
         if let Some(before) = self.ticks.remove(&context) {
             before.abort();
         }
@@ -171,7 +158,7 @@ impl Outside for World {
         &*self.services.queues
     }
 
-    fn mailbox(&self, _plugin: &Arc<Plugin>) -> Arc<dyn Mailbox> {
+    fn mailbox(&self) -> Arc<dyn Mailbox> {
         let home = Arc::clone(&self.home);
         let (runtime, tasks) = (self.runtime.clone(), self.tasks.clone());
         Arc::new(Post { home, runtime, tasks })

@@ -1,4 +1,5 @@
 //! What filters share: their settings, and the places where some of them do harm.
+pub mod configured;
 pub mod harm;
 
 use proxy_wasm::hostcalls;

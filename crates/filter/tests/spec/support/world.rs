@@ -46,7 +46,7 @@ impl World {
 
     pub(crate) fn worker(&self) -> Arc<Worker> {
         let world = self.clone();
-        Worker::new(Box::new(move |_| Box::new(world.clone())))
+        Worker::new(Box::new(move || Box::new(world.clone())))
     }
 
     /// What guests showed since the last time.
@@ -88,7 +88,7 @@ impl Outside for World {
         self.table().lines.push((level, message.to_vec()));
     }
 
-    fn set_tick(&mut self, _plugin: &Arc<Plugin>, context: u32, period: Option<Duration>) {
+    fn set_tick(&mut self, context: u32, period: Option<Duration>) {
         match period {
             Some(period) => drop(self.table().ticks.insert(context, period)),
             None => drop(self.table().ticks.remove(&context)),
@@ -103,7 +103,7 @@ impl Outside for World {
         &*self.queues
     }
 
-    fn mailbox(&self, _plugin: &Arc<Plugin>) -> Arc<dyn Mailbox> {
+    fn mailbox(&self) -> Arc<dyn Mailbox> {
         Arc::new(self.clone())
     }
 

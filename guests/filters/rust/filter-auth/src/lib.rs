@@ -8,14 +8,15 @@
 //! ```json
 //! { "cluster": "auth", "path": "/check", "timeout_ms": 1000 }
 //! ```
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
+use kit_filter::configured::Root;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
 use serde::Deserialize;
 use std::rc::Rc;
 use std::time::Duration;
 
 proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::<Root>::default());
+    proxy_wasm::set_root_context(|_| Box::new(Root::new(|settings| Box::new(Stream { settings }))));
 }}
 
 #[derive(Deserialize)]
@@ -29,28 +30,6 @@ struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self { cluster: "auth".to_owned(), path: "/check".to_owned(), timeout_ms: 1000 }
-    }
-}
-
-#[derive(Default)]
-struct Root {
-    settings: Rc<Settings>,
-}
-
-impl Context for Root {}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, _size: usize) -> bool {
-        let settings = kit_filter::settings(self.get_plugin_configuration());
-        settings.map(|settings| self.settings = Rc::new(settings)).is_some()
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { settings: Rc::clone(&self.settings) }))
     }
 }
 

@@ -17,14 +17,19 @@
 //! | `buffer` | the whole body is held back and changed at once, not piece by piece |
 //! | `hold` | the headers too wait for the end of the body, and get `x-body-length` |
 //! | `keep_length` | `content-length` stays, which is then wrong: the host has to see to it |
+use kit_filter::configured::Root;
 use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, BufferType, ContextType, MapType, Status};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, MapType, Status};
 use serde::Deserialize;
 use std::rc::Rc;
 
 proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::<Root>::default());
+    proxy_wasm::set_root_context(|_| {
+        Box::new(Root::new(|settings| {
+            Box::new(Stream { settings, request: Seen::default(), response: Seen::default() })
+        }))
+    });
 }}
 
 #[derive(Default, Deserialize)]
@@ -53,29 +58,6 @@ enum Change {
     Append,
     Insert,
     Upper,
-}
-
-#[derive(Default)]
-struct Root {
-    settings: Rc<Settings>,
-}
-
-impl Context for Root {}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, _size: usize) -> bool {
-        let settings = kit_filter::settings(self.get_plugin_configuration());
-        settings.map(|settings| self.settings = Rc::new(settings)).is_some()
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
-        let settings = Rc::clone(&self.settings);
-        Some(Box::new(Stream { settings, request: Seen::default(), response: Seen::default() }))
-    }
 }
 
 struct Stream {

@@ -11,14 +11,15 @@
 //!
 //! In this order: `all` takes the place of everything, `remove`, `set` (in the place of what has
 //! the name), `add` (beside it), `copy` (from a name to another).
+use kit_filter::configured::Root;
 use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, MapType, Status};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, MapType, Status};
 use serde::Deserialize;
 use std::rc::Rc;
 
 proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::<Root>::default());
+    proxy_wasm::set_root_context(|_| Box::new(Root::new(|settings| Box::new(Stream { settings }))));
 }}
 
 #[derive(Default, Deserialize)]
@@ -67,28 +68,6 @@ impl Edits {
             }
         }
         Ok(())
-    }
-}
-
-#[derive(Default)]
-struct Root {
-    settings: Rc<Settings>,
-}
-
-impl Context for Root {}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, _size: usize) -> bool {
-        let settings = kit_filter::settings(self.get_plugin_configuration());
-        settings.map(|settings| self.settings = Rc::new(settings)).is_some()
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { settings: Rc::clone(&self.settings) }))
     }
 }
 
