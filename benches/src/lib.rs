@@ -4,3 +4,4 @@ pub mod guest;
 pub mod load;
 pub mod process;
 pub mod sample;
+pub mod world;

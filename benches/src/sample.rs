@@ -47,10 +47,22 @@ pub fn time<E>(mut batch: impl FnMut(u32) -> Result<(), E>) -> Result<Times, E> 
     Ok(Times { median: at(BATCHES / 2), min: at(0), p90: at(BATCHES * 9 / 10) })
 }
 
+impl Times {
+    /// What each of `parts` in this took that is not in `other`.
+    pub fn less(self, other: Self, parts: u32) -> Self {
+        let part = |time: f64, other: f64| (time - other) / f64::from(parts);
+        Self {
+            median: part(self.median, other.median),
+            min: part(self.min, other.min),
+            p90: part(self.p90, other.p90),
+        }
+    }
+}
+
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { median, min, p90 } = self;
-        write!(f, "{median:>10.0} ns  (fastest {min:.0}, nine in ten below {p90:.0})")
+        write!(f, "{median:>10.1} ns  (fastest {min:.1}, nine in ten below {p90:.1})")
     }
 }
 

@@ -1,6 +1,8 @@
 //! Measures Wharf: beside its peers over HTTP, and its own parts in one process.
 
 mod cores;
+mod filter;
+mod goals;
 mod http;
 mod inproc;
 mod keyvalue;
@@ -18,6 +20,8 @@ use anyhow::Result;
 pub(crate) enum Bench {
     /// Requests over HTTP: Wharf, a plain hyper server and `wasmtime serve`, in turn.
     Http(http::Options),
+    /// Requests through filters: Wharf and Envoy, in turn.
+    Filter(filter::Options),
     /// A host call, an instance, and a request without sockets, in one process.
     Inproc,
     /// Operations of key-value stores: from a guest, by the contract alone, with bare clients.
@@ -33,6 +37,7 @@ pub(crate) fn build() -> Result<()> {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Http(options) => http::run(options),
+        Bench::Filter(options) => filter::run(options),
         Bench::Inproc => inproc::run(),
         Bench::Keyvalue(options) => keyvalue::run(options),
     }

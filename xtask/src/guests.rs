@@ -4,7 +4,7 @@ mod keyed;
 mod rust;
 mod script;
 mod toolchain;
-mod tools;
+pub(crate) mod tools;
 
 use std::fs;
 use std::path::Path;

@@ -22,9 +22,20 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// The cargo that runs us.
+/// The cargo that runs us, as if it ran from a shell.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    command(env!("CARGO"), arguments)
+    let mut cargo = command(env!("CARGO"), arguments);
+    // Cargo says these of xtask. Build scripts that ask for them would run again, and with them
+    // half of what was built.
+    let ours = std::env::vars_os().map(|(name, _)| name);
+    let ours = ours.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    });
+    for name in ours {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 /// Runs a command to its end; anything but success is an error that shows the command.

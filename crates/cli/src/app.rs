@@ -17,7 +17,7 @@ use deployment::{Binding, Component, Plan};
 use engine::{Guest, Tasks};
 use gateway::filter::Services;
 use gateway::upstream::{Mirror, Upstream};
-use gateway::{Forward, Route, Routes, Target};
+use gateway::{Forward, Respond, Route, Routes, Target};
 use http::incoming::Handler;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -162,6 +162,16 @@ fn routes(app: &App, problems: &mut Problems) -> Vec<Route> {
                 let mirror = mirror.as_ref().and_then(upstream);
                 let mirror = mirror.map(|upstream| Mirror { upstream, percent: *percent });
                 upstream(name).map(|upstream| Target::Upstream(Forward { upstream, mirror }))
+            }
+            deployment::Target::Respond(respond) => {
+                let headers = respond.headers.iter().map(|(name, it)| (name.as_str(), it.reveal()));
+                // Its parts were looked at when it was read.
+                let answer = Respond::new(respond.status, headers, respond.body.clone());
+                if answer.is_none() {
+                    let error = Error::invalid("the answer of this route cannot be sent");
+                    problems.add(route.at.as_ref(), error);
+                }
+                answer.map(|it| Target::Respond(Arc::new(it)))
             }
         };
         let (host, path) = (route.host.clone(), route.path.clone());

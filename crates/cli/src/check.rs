@@ -178,6 +178,7 @@ fn leads_to(target: &Target) -> String {
         Target::Upstream { name, mirror: Some(mirror), percent } => {
             format!("upstream {name}, {percent}% copied to {mirror}")
         }
+        Target::Respond(respond) => format!("status {}", respond.status),
     }
 }
 

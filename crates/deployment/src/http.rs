@@ -2,9 +2,10 @@
 
 use crate::component::file;
 use crate::filter;
-use crate::keys::{HTTP, HTTP2, ROUTE, TLS};
+use crate::keys::{HTTP, HTTP2, TLS};
 use crate::notes::Placed;
 use crate::plan::{Http, Http2, Listen, Route, Target, Tls};
+use crate::route::routes;
 use crate::section::Section;
 use base::Mistake;
 use base::egress::Rule;
@@ -148,70 +149,7 @@ fn network(text: &str) -> Result<Rule, String> {
     rule.ok_or_else(|| format!("`{text}` is no network; write for example \"10.0.0.0/8\""))
 }
 
-fn routes(
-    http: &Section<'_>,
-    components: &[&str],
-    upstreams: &[&str],
-    known: &[&str],
-) -> Vec<Route> {
-    let mut routes: Vec<Route> = Vec::new();
-    for section in http.tables("route", &ROUTE) {
-        let path = section.parsed("path", "a path", path);
-        let host = section.parsed("host", "a host", host);
-        let target = target(&section, components, upstreams);
-        let filters = filter::uses(&section, known);
-        // A path or a host that is wrong was reported; what it was meant to be is not known.
-        if path.is_some() != section.has("path") || host.is_some() != section.has("host") {
-            continue;
-        }
-        let path = path.unwrap_or_else(|| "/".to_owned());
-        let twice = |route: &&Route| (&route.host, &route.path) == (&host, &path);
-        if let Some(first) = routes.iter().find(twice).and_then(|route| route.at.clone()) {
-            let mistake = Mistake::new("there are two routes for this host and path");
-            http.reader.notes.contradiction(section.at(), first, "here already", mistake);
-            continue;
-        }
-        routes.push(Route { host, path, target, filters, at: Some(section.at()) });
-    }
-    routes
-}
-
-/// Who answers. A route to nobody is kept until all are read, so that a second one is seen.
-fn target(route: &Section<'_>, components: &[&str], upstreams: &[&str]) -> Target {
-    let component = route.name_of("component", "component", components);
-    let upstream = route.name_of("upstream", "upstream", upstreams);
-    let mirror = route.name_of("mirror", "upstream", upstreams);
-    let percent = route.number("mirror-percent", 0..=100);
-    match (route.has("component"), route.has("upstream")) {
-        (true, true) => route.mistake(
-            Mistake::at(
-                route.at_key("upstream").span,
-                "a route leads to a component or to an upstream, and this to both",
-            )
-            .with_hint("leave one of them out"),
-        ),
-        (false, false) => route.missing(
-            "this route leads nowhere".to_owned(),
-            "component = \"NAME\", or upstream = \"NAME\"",
-        ),
-        (true, false) if route.has("mirror") => {
-            let message = "only requests to an upstream are copied";
-            route.mistake(Mistake::at(route.at_key("mirror").span, message));
-        }
-        _ => {}
-    }
-    if route.has("mirror-percent") && !route.has("mirror") {
-        let message = "nothing is copied here: there is no `mirror`";
-        let mistake = Mistake::at(route.at_key("mirror-percent").span, message);
-        route.mistake(mistake.with_hint("mirror = \"NAME\""));
-    }
-    match (component, upstream) {
-        (None, Some(name)) => Target::Upstream { name, mirror, percent: percent.unwrap_or(100) },
-        (component, _) => Target::Component(component.unwrap_or_default()),
-    }
-}
-
-fn path(text: &str) -> Result<String, String> {
+pub(crate) fn path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err(format!("a path begins with `/`; write \"/{text}\""));
     }

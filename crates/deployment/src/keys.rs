@@ -40,6 +40,7 @@ pub(crate) const SECTIONS: &[&Keys] = &[
     &TLS,
     &HTTP2,
     &ROUTE,
+    &RESPOND,
     &UPSTREAM,
     &UPSTREAM_TLS,
     &UPSTREAM_LIMITS,
@@ -247,6 +248,7 @@ pub(crate) const ROUTE: Keys = Keys {
         Key("host", "\"example.com\"", "The host, or `*.example.com`. Left out: every host."),
         Key("component", "\"web\"", "The component that answers."),
         Key("upstream", "\"legacy\"", "The upstream that answers, instead of a component."),
+        Key("respond", "{ status = 404 }", "The answer itself, instead of a component."),
         Key(
             "filters",
             "[\"auth\"]",
@@ -255,6 +257,18 @@ pub(crate) const ROUTE: Keys = Keys {
         ),
         Key("mirror", "\"shadow\"", "An upstream that gets copies, whose answers nobody sees."),
         Key("mirror-percent", "10", "How many of a hundred requests are copied. Left out: all."),
+    ],
+    later: &[],
+};
+
+pub(crate) const RESPOND: Keys = Keys {
+    path: "http.route.respond",
+    heading: "respond = { … }",
+    about: "An answer that needs nobody: a notice, a redirect, a file of a few lines.",
+    keys: &[
+        Key("status", "308", "Its status. Left out: 200."),
+        Key("headers", "{ location = \"https://example.com/\" }", "Its headers."),
+        Key("body", "\"moved\\n\"", "Its body. Left out: empty."),
     ],
     later: &[],
 };

@@ -22,6 +22,7 @@ mod reader;
 mod reading;
 mod reference;
 mod report;
+mod route;
 mod secrets;
 mod section;
 mod settings;
@@ -36,8 +37,8 @@ pub use filter::{Filter, FilterLimits, FilterUse, HeadersStop, Isolation, OnFail
 pub use input::{FILE, Input};
 pub use needs::Needs;
 pub use plan::{
-    App, Component, Engine, Files, Http, Http2, Keys, Limits, Listen, Log, LogFormat, Plan, Reuse,
-    Route, Schedule, Scope, Target, Timer, Tls, Watch,
+    App, Component, Engine, Files, Http, Http2, Keys, Limits, Listen, Log, LogFormat, Plan,
+    Respond, Reuse, Route, Schedule, Scope, Target, Timer, Tls, Watch,
 };
 pub use reading::read;
 pub use reference::reference;

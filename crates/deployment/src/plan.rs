@@ -261,6 +261,19 @@ pub enum Target {
         /// How many of a hundred requests are copied.
         percent: u8,
     },
+    /// An answer that stands in the file.
+    Respond(Respond),
+}
+
+/// An answer that stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Respond {
+    /// Its status, 200 to 599.
+    pub status: u16,
+    /// Its headers, none of which are about framing.
+    pub headers: BTreeMap<String, Text>,
+    /// Its body.
+    pub body: String,
 }
 
 impl Target {

@@ -55,7 +55,7 @@ fn is_led_to(app: &App, upstream: &Upstream) -> bool {
     }
     let routes = app.http.iter().flat_map(|http| &http.routes);
     routes.into_iter().any(|route| match &route.target {
-        Target::Component(_) => false,
+        Target::Component(_) | Target::Respond(_) => false,
         Target::Upstream { name, mirror, .. } => {
             *name == upstream.name || mirror.as_ref() == Some(&upstream.name)
         }

@@ -21,6 +21,6 @@ mod stall;
 pub mod upstream;
 
 pub use listener::Bound;
-pub use routes::{Forward, Route, Routes, Target};
+pub use routes::{Forward, Respond, Route, Routes, Target};
 pub use server::{Report, Server};
 pub use settings::{Listener, Settings};

@@ -92,6 +92,7 @@ impl Shared {
                 // In a box, because most requests are another's and need not be as large.
                 Box::pin(forward.upstream.serve(request, asked)).await
             }
+            Target::Respond(respond) => Ok(respond.response()),
         }
     }
 

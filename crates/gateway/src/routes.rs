@@ -1,9 +1,13 @@
 //! Who answers which request: by host, then by the longest path prefix.
 
+use crate::body::Outgoing;
 use crate::filter::Filters;
 use crate::upstream::{Mirror, Upstream};
 use ::filter::Plugin;
+use bytes::Bytes;
 use http::incoming::Handler;
+use http_types::header::CONTENT_TYPE;
+use http_types::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -33,6 +37,15 @@ pub enum Target {
     Component(Arc<Handler>),
     /// A server of an upstream.
     Upstream(Forward),
+    /// An answer that needs nobody.
+    Respond(Arc<Respond>),
+}
+
+/// An answer that needs nobody, whatever was asked.
+pub struct Respond {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 /// What becomes of requests that go to an upstream.
@@ -42,6 +55,34 @@ pub struct Forward {
     pub upstream: Arc<Upstream>,
     /// Where copies of them go.
     pub mirror: Option<Mirror>,
+}
+
+impl Respond {
+    /// An answer of a status, headers that are not about framing, and a body, which is plain text
+    /// unless a header says otherwise. `None` if one of them cannot be sent.
+    pub fn new<'a>(
+        status: u16,
+        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+        body: impl Into<Bytes>,
+    ) -> Option<Self> {
+        let (mut fields, body) = (HeaderMap::new(), body.into());
+        for (name, value) in headers {
+            let value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+            fields.append(HeaderName::from_bytes(name.as_bytes()).ok()?, value);
+        }
+        if !body.is_empty() && !fields.contains_key(CONTENT_TYPE) {
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            fields.insert(CONTENT_TYPE, text);
+        }
+        Some(Self { status: StatusCode::from_u16(status).ok()?, headers: fields, body })
+    }
+
+    pub(crate) fn response(&self) -> Response<Outgoing> {
+        let mut response = Response::new(Outgoing::text(self.body.clone()));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers.clone();
+        response
+    }
 }
 
 /// All routes, in the order in which they are looked at.

@@ -81,6 +81,7 @@ macro_rules! foreach_filter {
         $each!(filter_bomb);
         $each!(filter_c);
         $each!(filter_c_old);
+        $each!(filter_calls);
         $each!(filter_crash);
         $each!(filter_go);
         $each!(filter_grpc);

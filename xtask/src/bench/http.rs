@@ -1,16 +1,15 @@
 //! `cargo xtask bench http`: every row in turn, in several rounds.
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
-use serde_json::json;
+use anyhow::Result;
 
 use super::cores::Cores;
-use super::report;
-use super::row::{Programs, ROWS, Row, find};
-use super::sample::{Rounds, measure};
-use super::{peer, start};
+use super::report::{Report, Table};
+use super::row::{LIMIT, Programs, ROWS, Row, find};
+use super::sample::Plan;
+use super::server::Server;
+use super::{goals, peer, start};
 use crate::steps::{cargo, run as run_command, step};
 use crate::{guests, places, setup};
 
@@ -36,6 +35,9 @@ pub(crate) struct Options {
     #[arg(long)]
     no_start: bool,
 }
+
+/// What rows are compared with.
+const TABLE: Table = Table { limit: Some(LIMIT), peer: "wasmtime", goals: goals::HTTP };
 
 /// Builds what is measured and what measures it, with one command, so that all share one build of
 /// everything they have in common. Only these programs: linking each takes minutes.
@@ -67,39 +69,21 @@ pub(super) fn run(options: &Options) -> Result<()> {
             false => PathBuf::new(),
         },
     };
-    let load = release.join("bench-load");
-    let mut measured: Vec<Rounds> =
-        rows.iter().map(|row| Rounds { row, samples: Vec::new() }).collect();
-    for round in 0..options.rounds {
-        // Each round begins with another row: what a machine does slowly over time, all feel.
-        let count = measured.len().max(1);
-        measured.rotate_left(usize::try_from(round)?.min(1) % count);
-        for Rounds { row, samples } in &mut measured {
-            let sample = measure(row, &programs, &load, cores, options.seconds.into())
-                .with_context(|| format!("row {}", row.name))?;
-            eprintln!("    round {} {}", round + 1, report::line(row.name, &sample));
-            samples.push(sample);
-        }
-    }
-    measured.sort_by_key(|rounds| ROWS.iter().position(|row| row.name == rounds.row.name));
+    let plan = Plan {
+        rounds: options.rounds,
+        seconds: options.seconds,
+        load: release.join("bench-load"),
+        cores,
+    };
+    let measured =
+        plan.measure(&rows, |row| row.ask(), |row| Server::start(&mut row.command(&programs)?))?;
     let mut starts = Vec::new();
     if !options.no_start {
         for name in ["wharf-p2", "wasmtime-p2"] {
             starts.extend(start::measure(name, &programs, cores)?);
         }
     }
-    report::print(&measured, &starts, cores);
-    if let Some(file) = &options.json {
-        let everything = json!({
-            "machine": report::machine(),
-            "rounds": options.rounds,
-            "seconds": options.seconds,
-            "rows": measured.iter().map(Rounds::json).collect::<Vec<_>>(),
-            "starts": starts.iter().map(start::Starts::json).collect::<Vec<_>>(),
-            "goals": report::goals(&measured, &starts),
-        });
-        fs::write(file, serde_json::to_string_pretty(&everything)? + "\n")
-            .with_context(|| format!("failed to write {}", file.display()))?;
-    }
-    Ok(())
+    let report = Report { rows: &measured, starts: &starts, table: &TABLE };
+    report.print(cores);
+    report.write(options.json.as_deref(), &plan)
 }

@@ -3,13 +3,16 @@
 
 mod goal;
 
-use std::fs;
+pub(super) use goal::{Goal, Measure};
 
-use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 
 use super::cores::Cores;
-use super::row::LIMIT;
-use super::sample::{CPU, QUANTITIES, Rounds, Spread};
+use super::sample::{CPU, Plan, QUANTITIES, Rounds, Spread};
 use super::start::Starts;
 use crate::steps::{command, read};
 
@@ -22,44 +25,80 @@ pub(super) fn line(name: &str, sample: &Value) -> String {
     format!("{name}: {}", quantities.join(", "))
 }
 
-/// Everything, as Markdown, for `docs/performance.md`.
-pub(super) fn print(rows: &[Rounds], starts: &[Starts], cores: Cores) {
-    println!("\n{}; server on core {}, load on core {}", machine(), cores.server, cores.load);
-    println!("\nThe middle of all rounds, and their range; ratios round by round.\n");
-    let words: Vec<&str> = QUANTITIES.iter().map(|(_, word)| *word).collect();
-    println!("| row | {} | CPU × {LIMIT} | CPU × wasmtime |", words.join(" | "));
-    println!("|---|{}---:|---:|", "---:|".repeat(words.len()));
-    for rounds in rows {
-        let cells: Vec<String> = QUANTITIES.iter().map(|(key, _)| cell(rounds, key)).collect();
-        let name = rounds.row.name;
+/// What the rows of a table are compared with.
+pub(super) struct Table {
+    /// A row that is the limit of all.
+    pub(super) limit: Option<&'static str>,
+    /// Whose rows stand beside ours: `wharf-x` beside `PEER-x`.
+    pub(super) peer: &'static str,
+    /// What is to be reached.
+    pub(super) goals: &'static [Goal],
+}
+
+/// Everything that was measured.
+pub(super) struct Report<'a> {
+    pub(super) rows: &'a [Rounds],
+    pub(super) starts: &'a [Starts],
+    pub(super) table: &'static Table,
+}
+
+impl Report<'_> {
+    /// Everything, as Markdown, for `docs/performance.md`.
+    pub(super) fn print(&self, cores: Cores) {
+        println!("\n{}; server on core {}, load on core {}", machine(), cores.server, cores.load);
+        println!("\nThe middle of all rounds, and their range; ratios round by round.\n");
+        let words = QUANTITIES.iter().map(|(_, word)| (*word).to_owned());
+        let against = self.table.limit.into_iter().chain([self.table.peer]);
+        let words: Vec<String> = words.chain(against.map(|it| format!("CPU × {it}"))).collect();
+        println!("| row | {} |", words.join(" | "));
+        println!("|---|{}", "---:|".repeat(words.len()));
+        self.rows.iter().for_each(|rounds| self.print_row(rounds));
+        if !self.starts.is_empty() {
+            println!("\n| started with a warm compile cache | first answer ms | RSS MB then |");
+            println!("|---|---:|---:|");
+        }
+        for start in self.starts {
+            println!("| {} | {} | {} |", start.name, spread(start.millis), spread(start.rss_mb));
+        }
+        println!("\n| goal | reached | |\n|---|---:|---|");
+        for goal in goal::all(self.table.goals, self.rows, self.starts) {
+            println!("{goal}");
+        }
+    }
+
+    fn print_row(&self, rounds: &Rounds) {
+        let name = rounds.name;
+        let peer = name.strip_prefix("wharf-").map(|rest| format!("{}-{rest}", self.table.peer));
+        let limit = self.table.limit.map(|limit| ratio(self.rows, name, limit));
+        let peer = peer.and_then(|peer| ratio(self.rows, name, &peer));
+        let cells = QUANTITIES.iter().map(|(key, _)| cell(rounds, key));
+        let ratios = limit.into_iter().chain([peer]);
+        let ratios =
+            ratios.map(|ratio| ratio.map_or(String::new(), |it| format!("{:.2}", it.median)));
+        let cells: Vec<String> = cells.chain(ratios).collect();
         let mark = if rounds.is_bound_by_load() { " (the load was the limit)" } else { "" };
-        let peer = name.strip_prefix("wharf-").map(|rest| format!("wasmtime-{rest}"));
-        let limit = ratio(rows, name, LIMIT);
-        let peer = peer.and_then(|peer| ratio(rows, name, &peer));
-        let times =
-            |ratio: Option<Spread>| ratio.map_or(String::new(), |it| format!("{:.2}", it.median));
-        println!("| {name}{mark} | {} | {} | {} |", cells.join(" | "), times(limit), times(peer));
+        println!("| {name}{mark} | {} |", cells.join(" | "));
         if rounds.errors() > 0 {
             let first = rounds.first_error().unwrap_or_default();
             println!("| **invalid**: {} wrong answers, the first: {first} |", rounds.errors());
         }
     }
-    if !starts.is_empty() {
-        println!("\n| started with a warm compile cache | first answer ms | RSS MB then |");
-        println!("|---|---:|---:|");
-    }
-    for start in starts {
-        println!("| {} | {} | {} |", start.name, spread(start.millis), spread(start.rss_mb));
-    }
-    println!("\n| goal | reached | |\n|---|---:|---|");
-    for goal in goal::all(rows, starts) {
-        println!("{goal}");
-    }
-}
 
-/// The goals, for programs.
-pub(super) fn goals(rows: &[Rounds], starts: &[Starts]) -> Value {
-    goal::all(rows, starts).iter().map(goal::Reached::json).collect()
+    /// Writes it for programs, where that is asked for.
+    pub(super) fn write(&self, file: Option<&Path>, plan: &Plan) -> Result<()> {
+        let Some(file) = file else { return Ok(()) };
+        let goals = goal::all(self.table.goals, self.rows, self.starts);
+        let everything = json!({
+            "machine": machine(),
+            "rounds": plan.rounds,
+            "seconds": plan.seconds,
+            "rows": self.rows.iter().map(Rounds::json).collect::<Vec<_>>(),
+            "starts": self.starts.iter().map(Starts::json).collect::<Vec<_>>(),
+            "goals": goals.iter().map(goal::Reached::json).collect::<Vec<_>>(),
+        });
+        fs::write(file, serde_json::to_string_pretty(&everything)? + "\n")
+            .with_context(|| format!("failed to write {}", file.display()))
+    }
 }
 
 /// What it was measured on.
@@ -95,7 +134,7 @@ fn number(value: f64) -> String {
 /// What two rows' CPU times per request say together, round by round, if every answer was right.
 fn paired(rows: &[Rounds], name: &str, other: &str, of: fn(f64, f64) -> f64) -> Option<Spread> {
     let times = |name: &str| {
-        let rounds = rows.iter().find(|rounds| rounds.row.name == name)?;
+        let rounds = rows.iter().find(|rounds| rounds.name == name)?;
         (rounds.errors() == 0).then(|| rounds.values(CPU))
     };
     let (times, others) = (times(name)?, times(other)?);
@@ -109,7 +148,6 @@ fn ratio(rows: &[Rounds], name: &str, other: &str) -> Option<Spread> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn numbers_are_short() {

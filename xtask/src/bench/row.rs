@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use super::sample::Ask;
 use crate::places;
 
 /// One line of the table.
@@ -14,7 +15,7 @@ pub(super) struct Row {
     program: Program,
     guest: &'static str,
     pub(super) path: &'static str,
-    pub(super) connections: u16,
+    connections: u16,
 }
 
 /// What serves.
@@ -94,6 +95,11 @@ pub(super) fn find(name: &str) -> Result<&'static Row> {
 }
 
 impl Row {
+    /// What is asked of it.
+    pub(super) fn ask(&self) -> Ask {
+        Ask { name: self.name, path: self.path, connections: self.connections }
+    }
+
     /// Whether it needs the `wasmtime` program.
     pub(super) fn is_wasmtime(&self) -> bool {
         matches!(self.program, Program::Wasmtime(_))

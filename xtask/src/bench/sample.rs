@@ -1,5 +1,6 @@
 //! One measurement of one row, and what several rounds of it say together.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::cores::{Cores, on};
-use super::row::{Programs, Row};
+use super::report;
 use super::server::{Server, wait};
 
 /// Seconds under load before a measurement.
@@ -24,11 +25,31 @@ pub(super) const QUANTITIES: &[(&str, &str)] = &[
 
 /// What goals are about.
 pub(super) const CPU: &str = "server_cpu_us_per_request";
-const PEAK: &str = "peak_rss_mb";
+pub(super) const PEAK: &str = "peak_rss_mb";
+
+/// What is asked of one row's server.
+#[derive(Clone, Copy)]
+pub(super) struct Ask {
+    /// The row.
+    pub(super) name: &'static str,
+    pub(super) path: &'static str,
+    pub(super) connections: u16,
+}
+
+/// How all rows are measured.
+pub(super) struct Plan {
+    /// How often each.
+    pub(super) rounds: u32,
+    /// How long, after a second of load that does not count.
+    pub(super) seconds: u32,
+    /// The program that asks.
+    pub(super) load: PathBuf,
+    pub(super) cores: Cores,
+}
 
 /// Every round of one row.
 pub(super) struct Rounds {
-    pub(super) row: &'static Row,
+    pub(super) name: &'static str,
     pub(super) samples: Vec<Value>,
 }
 
@@ -40,29 +61,55 @@ pub(super) struct Spread {
     pub(super) max: f64,
 }
 
-/// Starts the row's server, puts the load on it, and ends it.
-pub(super) fn measure(
-    row: &Row,
-    programs: &Programs,
-    load: &std::path::Path,
-    cores: Cores,
-    seconds: f64,
-) -> Result<Value> {
-    let server = on(cores.server, || Server::start(&mut row.command(programs)?))?;
-    let mut command = Command::new(load);
-    command
-        .args(["--address", &server.address().to_string(), "--pid", &server.pid().to_string()])
-        .args(["--path", row.path, "--connections", &row.connections.to_string()])
-        .args(["--warm-up", &WARM_UP.to_string(), "--seconds", &seconds.to_string()]);
-    let limit = Duration::from_secs_f64(WARM_UP + seconds + 30.0);
-    let printed = on(cores.load, || wait(&mut command, limit))?;
-    let mut sample: Value = serde_json::from_str(&printed).context("the load printed no JSON")?;
-    #[expect(clippy::cast_precision_loss, reason = "a peak of megabytes, for a table")]
-    let peak = server.memory("VmHWM")? as f64 / 1e6;
-    if let Some(fields) = sample.as_object_mut() {
-        fields.insert(PEAK.to_owned(), json!(peak));
+impl Plan {
+    /// Measures every row in turn, in several rounds. `start` starts a row's server.
+    pub(super) fn measure<R>(
+        &self,
+        rows: &[R],
+        ask: impl Fn(&R) -> Ask,
+        start: impl Fn(&R) -> Result<Server>,
+    ) -> Result<Vec<Rounds>> {
+        let mut all: Vec<Rounds> =
+            rows.iter().map(|row| Rounds { name: ask(row).name, samples: Vec::new() }).collect();
+        let count = rows.len().max(1);
+        for round in 0..self.rounds {
+            // Each round begins with another row: what a machine does slowly over time, all feel.
+            let first = usize::try_from(round)? % count;
+            let order = (first..count).chain(0..first);
+            for (row, rounds) in order.filter_map(|it| rows.get(it).zip(Some(it))) {
+                let sample = self
+                    .once(ask(row), || start(row))
+                    .with_context(|| format!("row {}", ask(row).name))?;
+                let line = report::line(ask(row).name, &sample);
+                eprintln!("    round {} {line}", round + 1);
+                if let Some(rounds) = all.get_mut(rounds) {
+                    rounds.samples.push(sample);
+                }
+            }
+        }
+        Ok(all)
     }
-    Ok(sample)
+
+    /// Starts a server, puts the load on it, and ends it.
+    fn once(&self, ask: Ask, start: impl FnOnce() -> Result<Server>) -> Result<Value> {
+        let server = on(self.cores.server, start)?;
+        let seconds = f64::from(self.seconds);
+        let mut command = Command::new(&self.load);
+        command
+            .args(["--address", &server.address().to_string(), "--pid", &server.pid().to_string()])
+            .args(["--path", ask.path, "--connections", &ask.connections.to_string()])
+            .args(["--warm-up", &WARM_UP.to_string(), "--seconds", &seconds.to_string()]);
+        let limit = Duration::from_secs_f64(WARM_UP + seconds + 30.0);
+        let printed = on(self.cores.load, || wait(&mut command, limit))?;
+        let mut sample: Value =
+            serde_json::from_str(&printed).context("the load printed no JSON")?;
+        #[expect(clippy::cast_precision_loss, reason = "a peak of megabytes, for a table")]
+        let peak = server.memory("VmHWM")? as f64 / 1e6;
+        if let Some(fields) = sample.as_object_mut() {
+            fields.insert(PEAK.to_owned(), json!(peak));
+        }
+        Ok(sample)
+    }
 }
 
 impl Rounds {
@@ -100,7 +147,7 @@ impl Rounds {
             }
         }
         json!({
-            "name": self.row.name,
+            "name": self.name,
             "valid": self.errors() == 0,
             "summary": summary,
             "rounds": self.samples,
@@ -112,6 +159,11 @@ impl Spread {
     /// For programs.
     pub(super) fn json(self) -> Value {
         json!({ "median": self.median, "min": self.min, "max": self.max })
+    }
+
+    /// Of one value.
+    pub(super) fn exact(value: f64) -> Self {
+        Self { median: value, min: value, max: value }
     }
 
     /// `None` of no values.

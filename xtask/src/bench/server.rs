@@ -39,6 +39,23 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts a server that does not say where it listens, and waits until it does, at `address`.
+    pub(super) fn start_at(command: &mut Command, address: SocketAddr) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let spawned = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("failed to start {command:?}"))?;
+        let lines = child.stderr.take().map(read_lines).context("no stderr")?;
+        let mut server = Self { child, address, spawned };
+        while TcpStream::connect_timeout(&address, ANSWER).is_err() {
+            if server.child.try_wait()?.is_some() || spawned.elapsed() > START {
+                let said: Vec<String> = lines.try_iter().collect();
+                bail!("the server does not listen at {address}; it said: {}", said.join("\n"));
+            }
+            pause();
+        }
+        Ok(server)
+    }
+
     /// Where it listens.
     pub(super) fn address(&self) -> SocketAddr {
         self.address

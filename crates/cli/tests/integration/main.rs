@@ -73,7 +73,8 @@ mod guests {
     testkit::foreach_guest!(has_a_test);
 
     use super::filter::calls::{filter_auth, filter_grpc};
-    use super::filter::editing::{filter_add, filter_add_bare, filter_body, filter_headers};
+    use super::filter::editing::filter_headers;
+    use super::filter::editing::{filter_add, filter_add_bare, filter_body, filter_calls};
     use super::filter::example::keeper;
     use super::filter::failing::{filter_bomb, filter_crash, filter_loop};
     use super::filter::languages::{filter_as, filter_c, filter_c_old, filter_go};

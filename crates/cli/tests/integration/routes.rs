@@ -1,7 +1,8 @@
 //! Which of several components answers.
 
-use crate::support::client::{Connection, get, with};
+use crate::support::client::{Connection, get, request, with};
 use crate::support::{Served, deploy};
+use http_body_util::{BodyExt as _, Empty};
 
 const ROUTES: &str = r#"
     name = "routes"
@@ -114,4 +115,33 @@ fn where_no_route_leads_is_404() {
         let answer = connection.send(with(get(path), "host", host)).unwrap();
         assert_eq!(answer.status, status, "{host}{path}");
     }
+}
+
+#[test]
+fn a_route_may_answer_by_itself() {
+    let wharf = deploy(
+        r#"
+        name = "answers"
+        [[http.route]]
+        path = "/old"
+        respond = { status = 308, headers = { location = "/new", x-a = "b" } }
+        [[http.route]]
+        path = "/"
+        respond = { status = 404, body = "nothing here\n" }
+        "#,
+    );
+    let mut connection = Connection::http1(wharf.address).unwrap();
+    let answer = connection.send(get("/old/x")).unwrap();
+    assert_eq!(
+        (answer.status, answer.header("location"), answer.header("x-a")),
+        (308, "/new", "b")
+    );
+    assert_eq!((answer.text().as_str(), answer.header("content-length")), ("", "0"));
+    assert!(!answer.header("x-request-id").is_empty());
+    let answer = connection.send(get("/else")).unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (404, "nothing here\n"));
+    assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+    let answer = connection.send(request("HEAD", "/else", Empty::new().boxed())).unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (404, ""));
+    assert_eq!(answer.header("content-length"), "13");
 }

@@ -5,60 +5,34 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::{paired, ratio, spread};
-use crate::bench::sample::{Rounds, Spread};
+use crate::bench::filter::CALLS;
+use crate::bench::sample::{PEAK, Rounds, Spread};
 use crate::bench::start::Starts;
 
 /// One thing to reach.
-struct Goal {
-    words: &'static str,
-    at_most: f64,
-    measure: Measure,
+pub(in crate::bench) struct Goal {
+    pub(in crate::bench) words: &'static str,
+    pub(in crate::bench) at_most: f64,
+    pub(in crate::bench) measure: Measure,
 }
 
-enum Measure {
+/// How that is measured.
+pub(in crate::bench) enum Measure {
     /// The CPU time of one row, as a part of another's.
     Ratio(&'static str, &'static str),
     /// What one row costs more than another, in microseconds of CPU time.
     Extra(&'static str, &'static str),
+    /// The same beside the same of two others: what ours adds as a part of what theirs does.
+    ExtraRatio([&'static str; 2], [&'static str; 2]),
+    /// What one row costs more than another, in nanoseconds for each of the calls that it makes.
+    PerCall(&'static str, &'static str),
+    /// Megabytes at the most, under load.
+    Peak(&'static str),
     /// Milliseconds from the start to the first answer.
     Start(&'static str),
     /// Megabytes after the first answer.
     Memory(&'static str),
 }
-
-const GOALS: &[Goal] = &[
-    Goal {
-        words: "0.2, a fresh instance: CPU × `wasmtime serve`",
-        at_most: 0.6,
-        measure: Measure::Ratio("wharf-p2", "wasmtime-p2"),
-    },
-    Goal {
-        words: "0.2, an instance for 128 requests: CPU × `wasmtime serve`",
-        at_most: 0.8,
-        measure: Measure::Ratio("wharf-p2-reuse", "wasmtime-p2-reuse"),
-    },
-    Goal {
-        words: "0.3, defaults: CPU × `wasmtime serve`",
-        at_most: 0.8,
-        measure: Measure::Ratio("wharf-p3", "wasmtime-p3"),
-    },
-    Goal {
-        words: "get and set on `memory:`, CPU µs",
-        at_most: 5.0,
-        measure: Measure::Extra("wharf-kv-memory", "wharf-kv-memory-without"),
-    },
-    Goal {
-        words: "get and set on `embedded:` relaxed, CPU µs",
-        at_most: 25.0,
-        measure: Measure::Extra("wharf-kv-relaxed", "wharf-kv-relaxed-without"),
-    },
-    Goal { words: "start to first answer, ms", at_most: 10.0, measure: Measure::Start("wharf-p2") },
-    Goal {
-        words: "RSS after the first answer, MB",
-        at_most: 30.0,
-        measure: Measure::Memory("wharf-p2"),
-    },
-];
 
 /// A goal and what was measured.
 pub(super) struct Reached {
@@ -67,18 +41,33 @@ pub(super) struct Reached {
 }
 
 /// Every goal whose rows were measured and valid.
-pub(super) fn all(rows: &[Rounds], starts: &[Starts]) -> Vec<Reached> {
+pub(super) fn all(goals: &'static [Goal], rows: &[Rounds], starts: &[Starts]) -> Vec<Reached> {
     let start = |name: &str| starts.iter().find(|start| start.name == name);
-    let reached = GOALS.iter().filter_map(|goal| {
+    let reached = goals.iter().filter_map(|goal| {
         let value = match goal.measure {
             Measure::Ratio(row, other) => ratio(rows, row, other),
-            Measure::Extra(row, other) => paired(rows, row, other, |time, other| time - other),
+            Measure::Extra(row, other) => extra(rows, row, other),
+            Measure::ExtraRatio([row, bare], [other, other_bare]) => {
+                let (ours, theirs) = (extra(rows, row, bare), extra(rows, other, other_bare));
+                ours.zip(theirs).map(|(ours, theirs)| Spread::exact(ours.median / theirs.median))
+            }
+            Measure::PerCall(row, bare) => {
+                let nanos = |time: f64, bare: f64| (time - bare) * 1e3 / f64::from(CALLS);
+                paired(rows, row, bare, nanos)
+            }
+            Measure::Peak(row) => {
+                rows.iter().find(|rounds| rounds.name == row).and_then(|it| it.spread(PEAK))
+            }
             Measure::Start(row) => start(row).map(|start| start.millis),
             Measure::Memory(row) => start(row).map(|start| start.rss_mb),
         };
         value.map(|value| Reached { goal, value })
     });
     reached.collect()
+}
+
+fn extra(rows: &[Rounds], row: &str, other: &str) -> Option<Spread> {
+    paired(rows, row, other, |time, other| time - other)
 }
 
 impl Reached {
