@@ -26,6 +26,17 @@ impl Buffer {
         }
     }
 
+    /// Adds what another has.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        match self.parts.is_empty() {
+            true => *self = other,
+            false => {
+                self.len += other.len;
+                self.parts.append(&mut other.parts);
+            }
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -11,8 +11,10 @@ use crate::buffer::Buffer;
 use crate::headers::Headers;
 use crate::outside::Attributes;
 use crate::plugin::OnFailure;
-use crate::seat::{Seat, Shared, lock};
-use crate::stream::{Handle, Piece, Place, Stream, Wait, Way};
+use crate::seat::{Seat, Shared, lock, try_lock};
+use crate::state::Here;
+use crate::stream::{Handle, Locked, Piece, Stream, Wait, Way};
+use crate::vm::{Failure, Vm};
 use bytes::Bytes;
 use http_types::HeaderMap;
 use std::collections::VecDeque;
@@ -46,6 +48,8 @@ struct Link {
 pub struct Chain {
     links: Vec<Link>,
     place: Handle,
+    /// The stream, while something is done with it.
+    here: Option<Locked>,
     is_http: bool,
     request: Side,
     response: Side,
@@ -77,7 +81,7 @@ impl Chain {
     }
 
     fn new(filters: &[Arc<Seat>], is_http: bool, attributes: Box<dyn Attributes>) -> Self {
-        let place = Place::new(Stream::new(is_http, filters.len(), attributes));
+        let place = Handle::new(Stream::new(is_http, filters.len(), attributes));
         let links = filters.iter().map(|seat| Link {
             seat: Arc::clone(seat),
             vm: None,
@@ -88,6 +92,7 @@ impl Chain {
         let mut chain = Self {
             links: links.collect(),
             place,
+            here: None,
             is_http,
             request: Side::default(),
             response: Side::default(),
@@ -102,10 +107,12 @@ impl Chain {
     fn begin(&mut self) {
         for index in 0..self.links.len() {
             let Some(link) = self.links.get_mut(index) else { return };
+            self.here = None;
             match link.seat.running() {
                 Ok(running) => {
+                    let plugin = link.seat.plugin();
                     let made =
-                        lock(&running.vm).new_stream(running.root, Arc::clone(&self.place), index);
+                        lock(&running.vm).new_stream(running.root, plugin, &self.place, index);
                     link.vm = Some(running.vm);
                     match made {
                         Ok(context) => link.context = context,
@@ -122,6 +129,7 @@ impl Chain {
                 }
             }
         }
+        self.here = None;
     }
 
     /// Puts in the head of a message.
@@ -185,12 +193,12 @@ impl Chain {
 
     /// The head of a message as the filters have left it.
     pub fn head(&self, way: Way) -> Option<Headers> {
-        self.with(|stream| stream.pipe(way).headers.clone()).flatten()
+        self.place.lock().pipe(way).headers.clone()
     }
 
     /// The trailers of a message as the filters have left them.
     pub fn trailers(&self, way: Way) -> Option<Headers> {
-        self.with(|stream| stream.pipe(way).trailers.clone()).flatten()
+        self.place.lock().pipe(way).trailers.clone()
     }
 
     /// Whether more may be put in: nobody holds so much that it has to be waited for.
@@ -198,14 +206,12 @@ impl Chain {
         if self.is_over(way) || self.of(way).out.len() > 4 {
             return false;
         }
-        let is_full = self.with(|stream| {
-            let stages = stream.pipe(way).stages.iter().enumerate();
-            stages.into_iter().any(|(index, stage)| match stage.wait {
-                Wait::All | Wait::Watermark => stage.waiting() >= self.most(index).min(64 << 10),
-                Wait::None | Wait::Head | Wait::Body => false,
-            })
-        });
-        is_full == Some(false)
+        let stream = self.place.lock();
+        let mut stages = stream.pipe(way).stages.iter().enumerate();
+        !stages.any(|(index, stage)| match stage.wait {
+            Wait::All | Wait::Watermark => stage.waiting() >= self.most(index).min(64 << 10),
+            Wait::None | Wait::Head | Wait::Body => false,
+        })
     }
 
     /// Whether a filter answered, so that the request goes nowhere.
@@ -250,13 +256,18 @@ impl Chain {
             return;
         }
         self.with(|stream| stream.ended = Some(Instant::now()));
-        for link in &self.links {
-            if let Some(vm) = link.vm.as_ref().filter(|_| link.context > 0 && !link.is_out)
-                && let Err(failure) = lock(vm).end(link.context)
+        for index in 0..self.links.len() {
+            let is_told = |link: &&Link| link.context > 0 && !link.is_out;
+            if self.links.get(index).filter(is_told).is_none() {
+                continue;
+            }
+            if let Some(Err(failure)) = self.enter(index, Vm::end)
+                && let Some(link) = self.links.get(index)
             {
                 link.seat.failed(&failure);
             }
         }
+        self.here = None;
     }
 
     /// Bytes of a body that may wait for a filter.
@@ -264,8 +275,28 @@ impl Chain {
         self.links.get(index).map_or(0, |link| link.seat.plugin().limits.buffer)
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Stream) -> T) -> Option<T> {
-        self.place.with(look)
+    /// Does something with the stream, which stays here for what follows.
+    fn with<T>(&mut self, look: impl FnOnce(&mut Stream) -> T) -> T {
+        look(self.here.get_or_insert_with(|| self.place.lock()))
+    }
+
+    /// Calls a filter, and brings the stream along; `None` for one that has no virtual machine.
+    fn enter<T>(
+        &mut self,
+        index: usize,
+        call: impl FnOnce(&mut Vm, u32) -> Result<T, Failure>,
+    ) -> Option<Result<T, Failure>> {
+        let Link { vm, context, .. } = self.links.get(index)?;
+        let (vm, context) = (vm.as_ref()?, *context);
+        let mut vm = try_lock(vm).unwrap_or_else(|| {
+            // Who is in there may wait for this stream.
+            self.here = None;
+            lock(vm)
+        });
+        let stream = self.here.take().unwrap_or_else(|| self.place.lock());
+        let (answer, stream) = vm.with(context, Here { stream, index }, |vm| call(vm, context));
+        self.here = stream;
+        Some(answer)
     }
 
     fn side(&mut self, way: Way) -> &mut Side {

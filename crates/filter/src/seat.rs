@@ -4,7 +4,7 @@ use crate::outside::Outside;
 use crate::plugin::{Isolation, OnFailure, Plugin, VmKey};
 use crate::vm::{Failure, Vm};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// A virtual machine that several plugins may be in.
@@ -13,6 +13,15 @@ pub type Shared = Arc<Mutex<Vm>>;
 /// Locks a virtual machine. All that are in it are on one thread, so nobody waits.
 pub fn lock(vm: &Shared) -> MutexGuard<'_, Vm> {
     vm.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks a virtual machine that nobody else is in.
+pub(crate) fn try_lock(vm: &Shared) -> Option<MutexGuard<'_, Vm>> {
+    match vm.try_lock() {
+        Ok(vm) => Some(vm),
+        Err(TryLockError::Poisoned(vm)) => Some(vm.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 /// So many failures in [`WINDOW`] are forgiven at once.

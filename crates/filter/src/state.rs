@@ -6,9 +6,11 @@ use crate::limiter::Limiter;
 use crate::metric::Metric;
 use crate::outside::{HttpResponse, Outside};
 use crate::plugin::Plugin;
-use crate::stream::{Handle, Stream};
+use crate::stream::{Handle, Locked, Stream};
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use std::collections::{HashMap, HashSet};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use wasmtime::{Memory, TypedFunc};
 
@@ -49,6 +51,27 @@ pub(crate) struct Context {
     pub(crate) pending: bool,
 }
 
+/// The stream on whose behalf a filter is called.
+pub(crate) struct Here {
+    pub(crate) stream: Locked,
+    /// Which of its filters that is.
+    pub(crate) index: usize,
+}
+
+impl Deref for Here {
+    type Target = Stream;
+
+    fn deref(&self) -> &Stream {
+        &self.stream
+    }
+}
+
+impl DerefMut for Here {
+    fn deref_mut(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+}
+
 /// What was begun for a plugin and is not over.
 pub(crate) struct Pending {
     pub(crate) root: u32,
@@ -67,11 +90,12 @@ pub(crate) struct State {
     pub(crate) memory: Option<Memory>,
     pub(crate) allocator: Option<TypedFunc<u32, u32>>,
     pub(crate) phase: Phase,
-    pub(crate) contexts: HashMap<u32, Context>,
+    /// By numbers that are given here, so that nobody chooses what falls together.
+    pub(crate) contexts: FxHashMap<u32, Context>,
     /// The context on whose behalf host calls are made.
     pub(crate) effective: u32,
     /// Its stream.
-    pub(crate) here: Option<Box<Stream>>,
+    pub(crate) here: Option<Here>,
     pub(crate) event: Event,
     /// What was begun, by its number.
     pub(crate) calls: HashMap<u32, Pending>,
@@ -98,7 +122,7 @@ impl State {
             memory: None,
             allocator: None,
             phase: Phase::Starting,
-            contexts: HashMap::new(),
+            contexts: FxHashMap::default(),
             effective: 0,
             here: None,
             event: Event::Nothing,
@@ -111,21 +135,38 @@ impl State {
         }
     }
 
-    /// A callback begins, or a host call changes on whose behalf it speaks.
-    pub(crate) fn go_to(&mut self, context: u32) {
-        self.leave();
-        self.effective = context;
-        self.here =
-            self.contexts.get(&context).and_then(|context| context.stream.as_ref()?.0.take());
+    /// A callback is about this context, whose stream was brought along.
+    pub(crate) fn bring(&mut self, context: u32, here: Here) {
+        (self.effective, self.here) = (context, Some(here));
     }
 
-    /// Puts the stream back to where its driver finds it.
-    pub(crate) fn leave(&mut self) {
-        let Some(stream) = self.here.take() else { return };
-        if let Some((place, _)) =
-            self.contexts.get(&self.effective).and_then(|it| it.stream.as_ref())
+    /// Gives back the stream that was brought along, if the guest did not leave it.
+    pub(crate) fn give_back(&mut self, context: u32) -> Option<Locked> {
+        let here = self.here.take()?;
+        (self.effective == context).then_some(here.stream)
+    }
+
+    /// A callback begins, or a host call changes on whose behalf it speaks.
+    pub(crate) fn go_to(&mut self, context: u32) {
+        // First let go: two contexts may be of one stream.
+        self.here = None;
+        self.effective = context;
+        let stream = self.contexts.get(&context).and_then(|context| context.stream.as_ref());
+        self.here = stream.map(|(stream, index)| Here { stream: stream.lock(), index: *index });
+    }
+
+    /// Whether the stream of this context was brought along.
+    pub(crate) fn is_at(&self, context: u32) -> bool {
+        self.effective == context && self.here.is_some()
+    }
+
+    /// A context is over. What its plugin has set goes with the last context of the plugin.
+    pub(crate) fn forget(&mut self, context: u32) {
+        let Some(Context { root, .. }) = self.contexts.remove(&context) else { return };
+        if !self.contexts.contains_key(&root)
+            && self.contexts.values().all(|other| other.root != root)
         {
-            place.put(stream);
+            self.properties.retain(|(owner, _), _| *owner != root);
         }
     }
 
@@ -145,8 +186,8 @@ impl State {
 
     /// The stream of the effective context, and which of its filters that is.
     pub(crate) fn stream(&mut self) -> Option<(&mut Stream, usize)> {
-        let index = self.contexts.get(&self.effective)?.stream.as_ref()?.1;
-        Some((self.here.as_deref_mut()?, index))
+        let here = self.here.as_mut()?;
+        Some((&mut here.stream, here.index))
     }
 
     /// Lets the driver of the effective context's stream look at what was asked.

@@ -7,9 +7,10 @@ use crate::headers::Headers;
 use crate::outside::Attributes;
 use bytes::Bytes;
 use futures::task::AtomicWaker;
+use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::{Instant, SystemTime};
 
@@ -231,59 +232,51 @@ impl Stream {
     }
 }
 
-/// A stream where its filters and its driver find it. While a filter is called, it lies with the
-/// virtual machine.
+/// A stream where its filters and its driver find it.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    stream: Arc<Mutex<Stream>>,
+    signal: Arc<Signal>,
+}
+
+/// A stream that nobody else is at.
+pub(crate) type Locked = ArcMutexGuard<RawMutex, Stream>;
+
+/// How those who drive a stream hear of it.
 #[derive(Default)]
-pub(crate) struct Place {
-    stream: Mutex<Option<Box<Stream>>>,
+struct Signal {
     /// Of whoever drives each way, which may be two.
     wakers: [AtomicWaker; 2],
     /// Somebody asked for something since the driver last looked.
     is_asked: AtomicBool,
 }
 
-/// A stream's place, shared.
-pub(crate) type Handle = Arc<Place>;
-
-impl Place {
-    pub(crate) fn new(stream: Stream) -> Handle {
-        Arc::new(Self {
-            stream: Mutex::new(Some(Box::new(stream))),
-            wakers: Default::default(),
-            is_asked: AtomicBool::new(false),
-        })
+impl Handle {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream: Arc::new(Mutex::new(stream)), signal: Arc::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Box<Stream>>> {
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn take(&self) -> Option<Box<Stream>> {
-        self.lock().take()
-    }
-
-    pub(crate) fn put(&self, stream: Box<Stream>) {
-        *self.lock() = Some(stream);
-    }
-
-    /// Looks at the stream, unless a filter has it.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Stream) -> T) -> Option<T> {
-        self.lock().as_deref_mut().map(look)
+    /// Waits until nobody else is at it: at most for one callback.
+    ///
+    /// Who has a stream never waits for a virtual machine, because who is in one may wait for a
+    /// stream.
+    pub(crate) fn lock(&self) -> Locked {
+        self.stream.lock_arc()
     }
 
     /// Somebody else changed something: whoever drives the stream looks.
     pub(crate) fn wake(&self) {
-        self.is_asked.store(true, SeqCst);
-        self.wakers.iter().for_each(AtomicWaker::wake);
+        self.signal.is_asked.store(true, SeqCst);
+        self.signal.wakers.iter().for_each(AtomicWaker::wake);
     }
 
     /// Whether there is something to look for; asked once.
     pub(crate) fn was_asked(&self) -> bool {
-        self.is_asked.swap(false, SeqCst)
+        self.signal.is_asked.load(SeqCst) && self.signal.is_asked.swap(false, SeqCst)
     }
 
     pub(crate) fn register(&self, way: Way, cx: &Context<'_>) {
-        let [request, response] = &self.wakers;
+        let [request, response] = &self.signal.wakers;
         let waker = if way == Way::Request { request } else { response };
         waker.register(cx.waker());
     }

@@ -7,8 +7,8 @@ use crate::callbacks::{self, Callbacks};
 use crate::hostcall::calls;
 use crate::outside::{Grpc, HttpResponse};
 use crate::plugin::Plugin;
-use crate::state::{Context, Event, State};
-use crate::stream::{Handle, Way};
+use crate::state::{Context, Event, Here, State};
+use crate::stream::{Handle, Locked, Way};
 use base::Error;
 use start::explain;
 use std::fmt;
@@ -108,10 +108,26 @@ impl Vm {
     }
 
     /// A context for a stream of the plugin that has the context `root`.
-    pub(crate) fn new_stream(&mut self, root: u32, stream: Handle, index: usize) -> Outcome<u32> {
-        let plugin = self.store.data().contexts.get(&root).map(|root| Arc::clone(&root.plugin));
-        let plugin = plugin.unwrap_or_else(|| Arc::clone(&self.store.data().plugin));
-        self.new_context(Some((root, stream, index)), plugin)
+    pub(crate) fn new_stream(
+        &mut self,
+        root: u32,
+        plugin: &Arc<Plugin>,
+        stream: &Handle,
+        index: usize,
+    ) -> Outcome<u32> {
+        self.new_context(Some((root, stream.clone(), index)), Arc::clone(plugin))
+    }
+
+    /// Calls about a context whose stream is brought along, and given back unless the guest left it.
+    pub(crate) fn with<T>(
+        &mut self,
+        context: u32,
+        here: Here,
+        call: impl FnOnce(&mut Self) -> Outcome<T>,
+    ) -> (Outcome<T>, Option<Locked>) {
+        self.store.data_mut().bring(context, here);
+        let answer = call(self);
+        (answer, self.store.data_mut().give_back(context))
     }
 
     fn new_context(
@@ -251,11 +267,7 @@ impl Vm {
                 None => Ok(()),
             }
         });
-        let state = self.store.data_mut();
-        state.contexts.remove(&context);
-        if state.contexts.values().all(|other| other.root != context) {
-            state.properties.retain(|(owner, _), _| *owner != context);
-        }
+        self.store.data_mut().forget(context);
         logged
     }
 
@@ -412,11 +424,16 @@ impl Vm {
         }
         let state = self.store.data_mut();
         state.event = event;
-        state.go_to(context);
+        let was_brought = state.is_at(context);
+        if !was_brought {
+            state.go_to(context);
+        }
         self.store.set_epoch_deadline(self.epochs);
         let answer = call(&mut self.store, &self.callbacks);
         let state = self.store.data_mut();
-        state.leave();
+        if !was_brought {
+            state.here = None;
+        }
         state.event = Event::Nothing;
         answer.map_err(|error| {
             let cause = explain(&error, &self.store);

@@ -6,7 +6,6 @@ use crate::abi::{OnData, OnHeaders};
 use crate::buffer::Buffer;
 use crate::headers::Headers;
 use crate::plugin::HeadersStop;
-use crate::seat::lock;
 use crate::stream::{Piece, Stream, Wait, Way};
 use crate::vm::{Failure, Vm};
 use bytes::Bytes;
@@ -51,7 +50,7 @@ impl Chain {
             }
             stream.pipe(way).headers.as_ref().map_or(0, Headers::len)
         });
-        let (count, is_http) = (count.unwrap_or_default(), self.is_http);
+        let is_http = self.is_http;
         let head = |vm: &mut Vm, context| match is_http {
             true => vm.on_headers(way, context, count, end),
             false => vm.on_new_connection(context),
@@ -66,14 +65,14 @@ impl Chain {
         self.hold(way, index, wait);
     }
 
-    fn on_data(&mut self, way: Way, index: usize, mut data: Buffer, end: bool) {
+    fn on_data(&mut self, way: Way, index: usize, data: Buffer, end: bool) {
         let size = self.with(|stream| {
-            let stage = stream.stage(way, index)?;
-            data.take().for_each(|part| stage.buffer.push(part));
+            let Some(stage) = stream.stage(way, index) else { return 0 };
+            stage.buffer.append(data);
             (stage.has_body, stage.ended) = (true, stage.ended || end);
-            Some(stage.buffer.len())
+            stage.buffer.len()
         });
-        let (size, is_http) = (size.flatten().unwrap_or_default(), self.is_http);
+        let is_http = self.is_http;
         let Some(action) =
             self.call(way, index, |vm, context| vm.on_data(is_http, way, context, size, end))
         else {
@@ -84,7 +83,11 @@ impl Chain {
             OnData::Buffer if is_http => Wait::Body,
             OnData::Buffer | OnData::Watermark => Wait::Watermark,
             OnData::Drop => {
-                self.with(|stream| stream.stage(way, index).map(|stage| stage.buffer.clear()));
+                self.with(|stream| {
+                    if let Some(stage) = stream.stage(way, index) {
+                        stage.buffer.clear();
+                    }
+                });
                 Wait::Body
             }
         };
@@ -98,7 +101,6 @@ impl Chain {
             }
             stream.pipe(way).trailers.as_ref().map_or(0, Headers::len)
         });
-        let count = count.unwrap_or_default();
         let Some(goes_on) =
             self.call(way, index, |vm, context| vm.on_trailers(way, context, count))
         else {
@@ -115,7 +117,7 @@ impl Chain {
             stage.wait = if resumed { Wait::None } else { wait };
             Some(stage.wait == Wait::None)
         });
-        match goes_on.flatten() {
+        match goes_on {
             Some(true) => self.release(way, index),
             _ => self.check_size(way, index),
         }
@@ -129,7 +131,7 @@ impl Chain {
                 matches!(stage.wait, Wait::Body | Wait::Head) && stage.waiting() > most
             })
         });
-        if is_over == Some(true) {
+        if is_over {
             let (status, text) = match way {
                 Way::Request => (StatusCode::PAYLOAD_TOO_LARGE, "the request body is too long"),
                 Way::Response => (StatusCode::INTERNAL_SERVER_ERROR, "the response is too long"),
@@ -151,7 +153,7 @@ impl Chain {
                 std::mem::take(&mut stage.holds_trailers),
             ))
         });
-        let Some((head, data, ended, trailers)) = held.flatten() else { return };
+        let Some((head, data, ended, trailers)) = held else { return };
         let next = self.after(way, index);
         let (has_data, ends) = (!data.is_empty(), ended && !trailers);
         if head {
@@ -168,7 +170,7 @@ impl Chain {
                 let stage = stream.stage(way, index)?;
                 if stage.wait == Wait::All { None } else { stage.queue.pop_front() }
             });
-            let Some(piece) = waiting.flatten() else { return };
+            let Some(piece) = waiting else { return };
             self.deliver(way, Some(index), piece);
         }
     }
@@ -198,16 +200,13 @@ impl Chain {
         index: usize,
         call: impl FnOnce(&mut Vm, u32) -> Result<T, Failure>,
     ) -> Option<T> {
-        let link = self.links.get(index)?;
-        let vm = link.vm.as_ref()?;
-        let context = link.context;
         let in_call = |stream: &mut Stream, now| {
             if let Some(stage) = stream.stage(way, index) {
                 stage.in_call = now;
             }
         };
         self.with(|stream| in_call(stream, true));
-        let answer = call(&mut lock(vm), context);
+        let answer = self.enter(index, call)?;
         self.with(|stream| in_call(stream, false));
         match answer {
             Err(failure) => {

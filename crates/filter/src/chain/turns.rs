@@ -13,8 +13,7 @@ use http_types::{HeaderMap, HeaderValue, StatusCode};
 impl Chain {
     /// Does what filters asked for beyond their answers; says whether the stream goes on.
     pub(super) fn take_turn(&mut self, within: Option<Way>) -> bool {
-        let asked = self.with(|stream| (stream.close.take(), stream.reply.take()));
-        let Some((close, reply)) = asked else { return true };
+        let (close, reply) = self.with(|stream| (stream.close.take(), stream.reply.take()));
         if close.is_some() {
             self.reset();
             return false;
@@ -25,7 +24,7 @@ impl Chain {
             });
             let way = match (within, holds_response) {
                 (Some(way), _) => way,
-                (None, Some(true)) => Way::Response,
+                (None, true) => Way::Response,
                 (None, _) => Way::Request,
             };
             self.answer(way, index, reply);
@@ -34,14 +33,19 @@ impl Chain {
         true
     }
 
-    /// Looks for what was asked for outside of a call of this stream's own.
+    /// Looks for what was asked for outside of a call of this stream's own, and leaves the stream.
     pub(super) fn settle(&mut self) {
         // Whatever is looked for here wakes the stream's driver.
-        if self.is_ended || self.is_reset || !self.place.was_asked() {
-            return;
+        if !self.is_ended && !self.is_reset && self.place.was_asked() {
+            self.look();
         }
+        self.here = None;
+    }
+
+    fn look(&mut self) {
         for index in 0..self.links.len() {
             let Some(link) = self.links.get(index).filter(|link| !link.is_out) else { continue };
+            self.here = None;
             let failure = link.vm.as_ref().and_then(|vm| lock(vm).failure().cloned());
             if let Some(failure) = failure {
                 self.failed(index, &failure);
@@ -55,7 +59,7 @@ impl Chain {
                 let resumed = self.with(|stream| {
                     stream.stage(way, index).is_some_and(|stage| std::mem::take(&mut stage.resume))
                 });
-                if resumed == Some(true) && !(way == Way::Request && self.is_answered) {
+                if resumed && !(way == Way::Request && self.is_answered) {
                     self.release(way, index);
                     self.place.wake();
                 }
@@ -70,7 +74,7 @@ impl Chain {
             stream.stage(Way::Response, index).is_some_and(|stage| stage.holds_head)
         });
         // The client has, or other filters have, seen the head of another response.
-        let is_late = self.response.has_begun && (way == Way::Request || holds_head != Some(true));
+        let is_late = self.response.has_begun && (way == Way::Request || !holds_head);
         if is_late || self.response.is_taken || !self.is_http {
             return self.reset();
         }
