@@ -89,7 +89,11 @@ impl<'a> Node<'a> {
 
     fn note(&self, list: &RefCell<Vec<String>>, text: &str) {
         let path = if self.path.is_empty() { "the file" } else { &self.path };
-        list.borrow_mut().push(clean(&format!("{path}: {text}")));
+        let line = clean(&format!("{path}: {text}"));
+        // A route of several hosts is looked at for each.
+        if list.borrow().last() != Some(&line) {
+            list.borrow_mut().push(line);
+        }
     }
 
     fn at(&self, value: &'a Value, step: &str) -> Self {

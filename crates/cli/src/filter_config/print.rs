@@ -43,8 +43,8 @@ impl Deployment {
             }
         }
         let notes = notes.render("# ", "  ");
-        let gap = if notes.is_empty() { "" } else { "\n" };
-        format!("# Made of an Envoy configuration.\n#\n{notes}{gap}{file}").replace("#\n\n", "\n")
+        let gap = if notes.is_empty() { "" } else { "#\n" };
+        format!("# Made of an Envoy configuration.\n{gap}{notes}\n{file}")
     }
 }
 

@@ -112,7 +112,7 @@ fn domain(node: &Node<'_>) -> Option<Option<String>> {
 
 fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
     route.skip(&["name", "metadata", "stat_prefix"]);
-    let (path, exact) = path(route)?;
+    let (path, exact, differs) = path(route)?;
     let Some(action) = route.object("route") else {
         let kinds = ["redirect", "direct_response", "filter_action", "non_forwarding_action"];
         let kind = kinds.iter().find(|kind| route.take(kind).is_some());
@@ -129,6 +129,7 @@ fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
         return None;
     };
     let upstream = cluster.name.clone()?;
+    differs.iter().for_each(|(node, how)| node.changed(how));
     let limit = match action.has("timeout") {
         true => time(&action, "timeout"),
         false => Some(TIMEOUT.to_owned()),
@@ -164,8 +165,8 @@ fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
     Some(Route { host: None, path, exact, upstream, mirror })
 }
 
-/// The path of a route, and whether it is meant to the letter.
-fn path(route: &Object<'_>) -> Option<(String, bool)> {
+/// The path of a route, whether it is meant to the letter, and what is not the same here.
+fn path<'a>(route: &Object<'a>) -> Option<(String, bool, Vec<(Node<'a>, String)>)> {
     let Some(matching) = route.object("match") else {
         route.leave("it does not say what it is for");
         return None;
@@ -194,17 +195,19 @@ fn path(route: &Object<'_>) -> Option<(String, bool)> {
         leave(&format!("`{path}` is no path of a route here"));
         return None;
     }
+    let mut differs = Vec::new();
     if let Some(node) = sensitive.filter(|node| node.truth() == Some(false)) {
-        node.changed("paths differ by case");
+        differs.push((node, "paths differ by case".to_owned()));
     }
     match kind {
         "prefix" if !path.ends_with('/') => {
-            node.changed(&format!("`{path}` and what is below it; `{path}x` is not meant here"));
+            let how = format!("`{path}` and what is below it; `{path}x` is not meant here");
+            differs.push((node.clone(), how));
         }
-        "path" => node.changed(&format!("`{path}` and what is below it")),
+        "path" => differs.push((node.clone(), format!("`{path}` and what is below it"))),
         _ => {}
     }
-    Some((path.to_owned(), kind == "path"))
+    Some((path.to_owned(), kind == "path", differs))
 }
 
 /// The cluster of a route that leads to one.
