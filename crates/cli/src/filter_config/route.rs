@@ -41,7 +41,7 @@ impl Route {
 /// Reads a `RouteConfiguration`.
 pub(crate) fn read<'a>(config: &Object<'a>, clusters: &Clusters<'a>) -> Vec<Route> {
     config.skip(&["name", "validate_clusters", "ignore_port_in_host_matching"]);
-    let mut routes = Vec::new();
+    let (mut routes, mut named) = (Vec::new(), Vec::new());
     for node in config.items("virtual_hosts") {
         let Some(host) = node.object() else { continue };
         host.skip(&["name"]);
@@ -54,8 +54,27 @@ pub(crate) fn read<'a>(config: &Object<'a>, clusters: &Clusters<'a>) -> Vec<Rout
                 add(&mut routes, Route { host: host.clone(), ..found.clone() }, &node);
             }
         }
+        named.extend(hosts.into_iter().flatten().map(|host| (host, node.clone())));
+    }
+    for (host, node) in named {
+        if falls_through(&routes, &host) {
+            node.changed(&format!(
+                "`{host}`: what none of these routes is for goes to those of wider hosts"
+            ));
+        }
     }
     routes
+}
+
+/// Whether a host that has routes may be answered by those of others too.
+fn falls_through(routes: &[Route], host: &str) -> bool {
+    let own = |route: &Route| route.host.as_deref() == Some(host);
+    let wider = |route: &Route| match route.host.as_deref() {
+        None => true,
+        Some(wide) if wide == host => false,
+        Some(wide) => wide.strip_prefix('*').is_some_and(|below| host.ends_with(below)),
+    };
+    !routes.iter().any(|route| own(route) && route.path == "/") && routes.iter().any(wider)
 }
 
 /// Adds a route to those before it: here the longest path is asked, and there the first that fits.

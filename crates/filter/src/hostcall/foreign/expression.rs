@@ -75,8 +75,13 @@ pub(super) fn evaluate(state: &mut State, token: &[u8], most: usize) -> Result<B
             let steps = steps.get(..end)?;
             Some((steps, find(state, steps)?))
         });
-        if let Some((steps, value)) = found {
-            insert(&mut known, steps, value);
+        match (found, path.first()) {
+            (Some((steps, value)), _) => insert(&mut known, steps, value),
+            // `has` asks what is below a name, also where there is nothing.
+            (None, Some(first)) if path.len() > 1 => {
+                known.entry(first.clone()).or_insert_with(|| Node::Below(BTreeMap::new()));
+            }
+            (None, _) => {}
         }
     }
     let mut context = Context::with_env(Arc::clone(&FUNCTIONS));
