@@ -67,7 +67,7 @@ fn read(path: &Path, shown: &str) -> Result<String, Failure> {
         let text = format!("error: {shown} has more than {} MiB", FILE_MAX >> 20);
         return Err(Failure::new(Exit::Input, text));
     }
-    String::from_utf8(bytes).map_err(|_| {
+    String::from_utf8(bytes).map_err(|_bytes| {
         let text = format!("error: {shown} is no Envoy configuration: it is no text");
         Failure::new(Exit::Input, text)
     })

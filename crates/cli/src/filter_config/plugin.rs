@@ -130,15 +130,14 @@ fn source(code: &Object<'_>, name: &str) -> String {
 
 fn on_failure(config: &Object<'_>) -> &'static str {
     let open = config.truth("fail_open") == Some(true);
-    match config.take("failure_policy") {
-        Some(node) => match (node.value().as_str(), node.value().as_u64()) {
+    if let Some(node) = config.take("failure_policy") {
+        match (node.value().as_str(), node.value().as_u64()) {
             (Some("FAIL_RELOAD"), _) | (_, Some(1)) => return "reload",
             (Some("FAIL_OPEN"), _) | (_, Some(3)) => return "open",
             (Some("FAIL_CLOSED"), _) | (_, Some(2)) => return "closed",
             (Some("UNSPECIFIED"), _) | (_, Some(0)) => {}
             _ => node.left("there is no such policy"),
-        },
-        None => {}
+        }
     }
     // What Envoy does that is not told anything else.
     if open { "open" } else { "closed" }

@@ -184,8 +184,11 @@ fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
     Some(Route { host: None, path, exact, upstream, mirror })
 }
 
+/// What is not the same here, and where it stands.
+type Differs<'a> = Vec<(Node<'a>, String)>;
+
 /// The path of a route, whether it is meant to the letter, and what is not the same here.
-fn path<'a>(route: &Object<'a>) -> Option<(String, bool, Vec<(Node<'a>, String)>)> {
+fn path<'a>(route: &Object<'a>) -> Option<(String, bool, Differs<'a>)> {
     let Some(matching) = route.object("match") else {
         route.leave("it does not say what it is for");
         return None;

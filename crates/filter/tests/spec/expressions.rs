@@ -63,8 +63,9 @@ struct Declare {
 
 fn is_true(expression: &str) -> bool {
     let shown = evaluate(expression);
-    assert_eq!(shown[..2], [status(0), status(0)], "{expression}: {shown:?}");
-    shown[2] == text("\u{1}")
+    let [created, evaluated, value] = &shown[..] else { panic!("{expression}: {shown:?}") };
+    assert_eq!([created, evaluated], [&status(0), &status(0)], "{expression}: {shown:?}");
+    *value == text("\u{1}")
 }
 
 /// Variables are the attributes of the stream.
@@ -90,6 +91,7 @@ fn expressions_are_about_the_stream() {
         "own == b'set'",
         "declared == 'set'",
         "size(request.headers.filter(name, name == 'x-a')) == 1",
+        "request.headers.map(name, name).exists(name, name == 'x-a')",
         "request.headers['x-a'] + 'b' == '1b' ? true : false",
     ] {
         assert!(is_true(expression), "{expression}");

@@ -103,15 +103,12 @@ fn verify(arguments: &[u8]) -> (Shown, bool, String) {
     let shown = request(|body| {
         call(body, "verify_signature", arguments);
     });
-    let text = match &shown[1] {
-        Shown::Text(text) => text.clone(),
-        Shown::Number(_) => String::new(),
-    };
+    let [answer, Shown::Text(text)] = &shown[..] else { panic!("{shown:?}") };
     let (good, error) = match text.strip_prefix("\u{8}\u{1}") {
         Some(rest) => (true, rest.to_owned()),
         None => (false, text.chars().skip(2).collect()),
     };
-    (shown[0].clone(), good, error)
+    (answer.clone(), good, error)
 }
 
 const SIGNED: &str = "what is signed";
