@@ -8,8 +8,8 @@ use toml_edit::{Array, InlineTable, Item, Table, value};
 
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
-const MEANS_NOTHING: &str = "means nothing here: there is one compiler, and code is compiled before \
-                             it is used";
+const MEANS_NOTHING: &str =
+    "means nothing here: there is one compiler, and code is compiled before it is used";
 
 /// A filter with its section.
 pub(crate) struct Filter {

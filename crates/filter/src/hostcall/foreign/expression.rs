@@ -92,7 +92,8 @@ pub(super) fn evaluate(state: &mut State, token: &[u8], most: usize) -> Result<B
     let value = match evaluated {
         Ok(Ok(value)) => value,
         Ok(Err(error)) => {
-            tracing::debug!(filter = %state.current().name, "an expression came to nothing: {error}");
+            let filter = &state.current().name;
+            tracing::debug!(%filter, "an expression came to nothing: {error}");
             return Err(Status::InternalFailure);
         }
         Err(_panic) => return Err(Status::InternalFailure),

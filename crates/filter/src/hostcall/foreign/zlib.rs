@@ -12,7 +12,7 @@ pub(super) fn compress(bytes: &[u8], most: usize) -> Result<Bytes, Status> {
 }
 
 /// The bytes that were compressed. `SerializationFailure` for what is not of this format or was cut
-/// off, `InternalFailure` if more than `most` come out. What stands behind the end is not looked at.
+/// off, `InternalFailure` if more than `most` come out. What stands behind the end is passed over.
 pub(super) fn uncompress(bytes: &[u8], most: usize) -> Result<Bytes, Status> {
     bounded(ZlibDecoder::new(bytes), most)
 }
