@@ -50,7 +50,8 @@ pub(crate) enum Verb {
     /// Reads a bootstrap of Envoy in YAML or JSON: listeners with their HTTP filters of Wasm and
     /// their routes, and clusters of addresses and names. Prints the `wharf.toml` that does the
     /// same, and names everything that it could not carry over, on standard error and at the top of
-    /// the file. Also reads one listener, HTTP filters alone, and an `EnvoyFilter` of Istio.
+    /// the file. Also reads one listener, HTTP filters alone, and Istio's `EnvoyFilter` and
+    /// `WasmPlugin`.
     FilterConfig(FilterConfigArgs),
     /// Print a script that completes commands in a shell.
     Completions {

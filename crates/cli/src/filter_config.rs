@@ -2,6 +2,7 @@
 
 mod cluster;
 mod data;
+mod istio;
 mod listener;
 mod names;
 mod node;
@@ -39,7 +40,7 @@ pub(crate) fn filter_config(args: &FilterConfigArgs) -> Result<ExitCode, Failure
     let Some(deployment) = deployment.filter(|it| it.is_of_use() || !notes.is_empty()) else {
         let text = format!(
             "error: {shown} is no Envoy configuration\n  hint: what is read is a bootstrap with \
-             `static_resources`, a listener, or HTTP filters"
+             `static_resources`, a listener, HTTP filters, and Istio's `EnvoyFilter` and `WasmPlugin`"
         );
         return Err(Failure::new(Exit::Input, text));
     };
@@ -104,8 +105,8 @@ fn convert(root: Node<'_>) -> Option<Deployment> {
     } else if has("http_filters") {
         let object = root.object()?;
         deployment.filters = bare(&object.take("http_filters")?, &mut names);
-    } else if root.value().pointer("/kind").and_then(Value::as_str) == Some("EnvoyFilter") {
-        patches(&root.object()?, &mut deployment, &mut names);
+    } else if let Some(read) = istio::kind(root.value()) {
+        read(&root.object()?, &mut deployment, &mut names);
     } else if has("typed_config") {
         deployment.filters.extend(plugin::http_filter(&root, &mut names));
     } else {
@@ -131,23 +132,4 @@ fn bootstrap(root: &Object<'_>, deployment: &mut Deployment, names: &mut Names) 
 /// Filters that stand for themselves.
 fn bare(list: &Node<'_>, names: &mut Names) -> Vec<Filter> {
     list.items().iter().filter_map(|node| plugin::http_filter(node, names)).collect()
-}
-
-/// The HTTP filters that an `EnvoyFilter` of Istio puts into its proxies.
-fn patches(root: &Object<'_>, deployment: &mut Deployment, names: &mut Names) {
-    root.skip(&["apiVersion", "kind", "metadata"]);
-    let Some(spec) = root.object("spec") else { return };
-    for patch in spec.items("configPatches") {
-        let Some(object) = patch.object() else { continue };
-        if object.text("applyTo") != Some("HTTP_FILTER") {
-            object.leave("only HTTP filters of an `EnvoyFilter` are carried over");
-            continue;
-        }
-        if let Some(value) = object.object("patch").and_then(|patch| {
-            patch.skip(&["operation"]);
-            patch.take("value")
-        }) {
-            deployment.filters.extend(plugin::http_filter(&value, names));
-        }
-    }
 }

@@ -46,7 +46,7 @@ pub(crate) fn configuration(object: &Object<'_>) -> Option<Item> {
 }
 
 /// A `Struct`, which the filter reads as JSON.
-fn structure(node: &Node<'_>) -> Option<Item> {
+pub(crate) fn structure(node: &Node<'_>) -> Option<Item> {
     let Some(map) = node.value().as_object() else {
         node.left("this is no message");
         return None;

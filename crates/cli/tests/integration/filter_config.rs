@@ -94,13 +94,17 @@ fn everything_is_carried_over_or_named() {
 
 #[test]
 fn filters_alone_are_read_from_other_files_too() {
-    let folder = with_filters(&["a.wasm", "add.wasm"]);
+    let folder = with_filters(&["a.wasm", "basic-auth.wasm"]);
     let ended = convert(&folder, "bare.json", fixture("bare.json"));
     becomes("bare.json", &ended);
     let checked = is_right(&folder, &ended);
     assert!(checked.contains("filter filter of Proxy-Wasm"), "{checked}");
     let ended = convert(&folder, "istio.yaml", fixture("istio.yaml"));
     becomes("istio.yaml", &ended);
+    let mut ended = convert(&folder, "wasmplugin.yaml", fixture("wasmplugin.yaml"));
+    becomes("wasmplugin.yaml", &ended);
+    ended.output = ended.output.replace("${env:ZONE}", "zone");
+    is_right(&folder, &ended);
     let one = "name: w\ntyped_config: {'@type': x/envoy.extensions.filters.http.wasm.v3.Wasm, \
                config: {name: b, vm_config: {code: {local: {filename: a.wasm}}}}}";
     let ended = convert(&folder, "one.yaml", one);

@@ -3,6 +3,9 @@
 use crate::foreign::{call, given, with};
 use crate::support::{Body, Guest, Host, OUT, Shown, Text, head, response, status, text};
 use filter::{Attributes, Chain, Value, Way};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use prost::Message;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -221,6 +224,90 @@ fn what_is_taken_ends_soon() {
         }
     }
     assert!((10..35).contains(&taken), "{taken} were taken");
+}
+
+/// What expressions are made of, and some of what they are not.
+const WORDS: &[&str] = &[
+    "request",
+    "headers",
+    "path",
+    "response",
+    "own",
+    "x",
+    "1",
+    "0",
+    "-1",
+    "2u",
+    "1.5",
+    "'a'",
+    "b'c'",
+    "\"\\u00e4\"",
+    "true",
+    "null",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ".",
+    ",",
+    ":",
+    "?",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "!",
+    "<",
+    "==",
+    "&&",
+    "||",
+    " in ",
+    ".map(x, ",
+    ".all(x, ",
+    ".exists_one(x, ",
+    ".filter(x, ",
+    "has(",
+    "size(",
+    "int(",
+    "string(",
+    "timestamp(",
+    "duration(",
+    ".matches('a+')",
+    "['x-a']",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "1e308",
+    ".getFullYear()",
+    "type(",
+    "dyn(",
+    "\u{1f4a9}",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Whatever a guest takes for an expression, it is answered.
+    #[test]
+    fn any_text_is_answered(texts in vec(vec(select(WORDS), 1..12), 40)) {
+        let mut guest = Guest::new();
+        guest.on_request(|body| {
+            for words in &texts {
+                create(body, &words.concat());
+                with(body, "expr_evaluate", &given());
+            }
+        });
+        let host = Host::with(&guest, |plugin| plugin.limits.callback = Duration::from_secs(60));
+        let shown = host.request();
+        prop_assert_eq!(host.failure(), None);
+        prop_assert_eq!(shown.len(), 2 * texts.len());
+        for (at, answer) in shown.iter().enumerate() {
+            let known = [0, 1, 2, 3, 10].map(status).contains(answer);
+            prop_assert!(known, "{:?}: {:?}", texts.get(at / 2), answer);
+        }
+    }
 }
 
 /// A number is of one plugin, and of one expression for ever.
