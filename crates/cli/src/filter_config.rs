@@ -40,7 +40,8 @@ pub(crate) fn filter_config(args: &FilterConfigArgs) -> Result<ExitCode, Failure
     let Some(deployment) = deployment.filter(|it| it.is_of_use() || !notes.is_empty()) else {
         let text = format!(
             "error: {shown} is no Envoy configuration\n  hint: what is read is a bootstrap with \
-             `static_resources`, a listener, HTTP filters, and Istio's `EnvoyFilter` and `WasmPlugin`"
+             `static_resources`, a listener, HTTP filters, and Istio's `EnvoyFilter` and \
+             `WasmPlugin`"
         );
         return Err(Failure::new(Exit::Input, text));
     };

@@ -41,13 +41,14 @@ impl Route {
 /// Reads a `RouteConfiguration`.
 pub(crate) fn read<'a>(config: &Object<'a>, clusters: &Clusters<'a>) -> Vec<Route> {
     config.skip(&["name", "validate_clusters", "ignore_port_in_host_matching"]);
-    let (mut routes, mut named) = (Vec::new(), Vec::new());
+    let (mut routes, mut named, mut without) = (Vec::new(), Vec::new(), Vec::new());
     for node in config.items("virtual_hosts") {
         let Some(host) = node.object() else { continue };
         host.skip(&["name"]);
         let hosts: Vec<_> = host.items("domains").iter().filter_map(domain).collect();
         for node in host.items("routes") {
             let Some(found) = node.object().and_then(|route| one(&route, clusters)) else {
+                without.extend(hosts.iter().map(|host| (host.clone(), node.clone())));
                 continue;
             };
             for host in &hosts {
@@ -55,6 +56,11 @@ pub(crate) fn read<'a>(config: &Object<'a>, clusters: &Clusters<'a>) -> Vec<Rout
             }
         }
         named.extend(hosts.into_iter().flatten().map(|host| (host, node.clone())));
+    }
+    for (host, node) in without {
+        if let Some(instead) = instead(&routes, host.as_deref(), &node) {
+            node.changed(&format!("what it was for goes to `{instead}` now, as others do"));
+        }
     }
     for (host, node) in named {
         if falls_through(&routes, &host) {
@@ -64,6 +70,20 @@ pub(crate) fn read<'a>(config: &Object<'a>, clusters: &Clusters<'a>) -> Vec<Rout
         }
     }
     routes
+}
+
+/// Which upstream gets what a route was for that is not there.
+fn instead<'a>(routes: &'a [Route], host: Option<&str>, node: &Node<'_>) -> Option<&'a str> {
+    let matching = node.value().get("match")?;
+    let path = ["prefix", "path", "path_separated_prefix", "pathSeparatedPrefix"];
+    let path = path.iter().find_map(|key| matching.get(key)?.as_str());
+    // Of an expression nobody knows which paths it is for; `/` is for all of them.
+    let path = path.unwrap_or("/");
+    let candidates = routes.iter().filter(|route| {
+        (route.host.is_none() || route.host.as_deref() == host) && path.starts_with(&route.path)
+    });
+    let best = candidates.max_by_key(|route| (route.host.is_some(), route.path.len()))?;
+    Some(&best.upstream)
 }
 
 /// Whether a host that has routes may be answered by those of others too.
