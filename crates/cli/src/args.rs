@@ -45,6 +45,14 @@ pub(crate) enum Verb {
     Conformance(ConformanceArgs),
     /// Compile a component ahead of time into the compile cache.
     Compile(CompileArgs),
+    /// Print the deployment file for what an Envoy configuration says of filters.
+    ///
+    /// Reads a bootstrap of Envoy in YAML or JSON: listeners with their HTTP filters of Wasm and
+    /// their routes, and clusters of addresses and names. Prints the `wharf.toml` that does the
+    /// same, and names everything that it could not carry over, on standard error and at the top of
+    /// the file. Also reads one listener, HTTP filters alone, and Istio's `EnvoyFilter` and
+    /// `WasmPlugin`.
+    FilterConfig(FilterConfigArgs),
     /// Print a script that completes commands in a shell.
     Completions {
         /// The shell.
@@ -166,6 +174,13 @@ pub(crate) struct CompileArgs {
     pub(crate) winch: bool,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct FilterConfigArgs {
+    /// The configuration of Envoy; `-` is standard input.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(clap::Args)]

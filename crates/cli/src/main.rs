@@ -9,6 +9,7 @@ mod compile;
 mod conformance;
 mod console;
 mod exit;
+mod filter_config;
 mod health;
 mod inspect;
 mod program;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Verb::Inspect(args) => inspect::inspect(&args),
         Verb::Conformance(args) => conformance::conformance(&args),
         Verb::Compile(args) => compile::compile(&args),
+        Verb::FilterConfig(args) => filter_config::filter_config(&args),
         Verb::Completions { shell } => args::completions(shell),
     };
     match done {

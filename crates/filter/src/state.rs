@@ -2,6 +2,7 @@
 
 use crate::abi::Abi;
 use crate::headers::Headers;
+use crate::hostcall::foreign::{Declared, Expressions};
 use crate::limiter::Limiter;
 use crate::metric::Metric;
 use crate::outside::{HttpResponse, Outside};
@@ -108,6 +109,9 @@ pub(crate) struct State {
     pub(crate) done: Vec<u32>,
     /// Properties of plugins, by context and path.
     pub(crate) properties: HashMap<(u32, Bytes), Bytes>,
+    /// What plugins said of properties of their streams, by the plugin's context and path.
+    pub(crate) declared: HashMap<(u32, Bytes), Declared>,
+    pub(crate) expressions: Expressions,
 }
 
 impl State {
@@ -132,6 +136,8 @@ impl State {
             queues: HashSet::new(),
             done: Vec::new(),
             properties: HashMap::new(),
+            declared: HashMap::new(),
+            expressions: Expressions::default(),
         }
     }
 

@@ -14,6 +14,7 @@ mod services;
 mod stream;
 mod world;
 
+pub(crate) use attributes::Reached;
 pub(crate) use body::Filtered;
 pub use registry::{Registry, Sample};
 pub(crate) use seats::keep;

@@ -5,7 +5,9 @@
 use crate::stall::Bodies;
 use base::egress::Egress;
 use http_types::{HeaderMap, HeaderName, HeaderValue};
-use std::net::IpAddr;
+use rustls::{ProtocolVersion, ServerConnection};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -24,10 +26,34 @@ pub(crate) struct Peer {
     number: u64,
     proto: HeaderValue,
     trusted: bool,
+    /// The address of ours that the connection came to.
+    pub(crate) destination: Option<SocketAddr>,
+    /// What TLS has agreed on.
+    pub(crate) session: Option<Arc<Session>>,
     /// The answers on this connection that are under way.
     pub(crate) bodies: Bodies,
     /// Its place among the connections, also as long as a tunnel lasts that it became.
     _room: Option<OwnedSemaphorePermit>,
+}
+
+/// What a client and we agreed on.
+pub(crate) struct Session {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub(crate) tls_version: &'static str,
+    /// The name that the client asked for.
+    pub(crate) server_name: Option<String>,
+}
+
+impl Session {
+    pub(crate) fn of(connection: &ServerConnection) -> Arc<Self> {
+        Arc::new(Self {
+            tls_version: match connection.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                _ => "TLSv1.3",
+            },
+            server_name: connection.server_name().map(str::to_owned),
+        })
+    }
 }
 
 impl Peer {
@@ -46,6 +72,8 @@ impl Peer {
             number: NUMBER.fetch_add(1, Relaxed),
             proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
             trusted: trusted.allows_address(None, None, address, port),
+            destination: None,
+            session: None,
             bodies: Bodies::default(),
             _room: room,
         }

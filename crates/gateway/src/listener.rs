@@ -1,7 +1,7 @@
 //! Addresses that are listened on, and the connections that come in.
 
 use crate::connection;
-use crate::forwarded::Peer;
+use crate::forwarded::{Peer, Session};
 use crate::path::Shared;
 use crate::settings::Listener;
 use base::{Error, Result};
@@ -103,13 +103,17 @@ async fn serve(
         tracing::debug!(%error, "a connection keeps Nagle's delay");
     }
     let trusted = &shared.settings.trusted_proxies;
-    let peer = Peer::new(peer.ip(), peer.port(), tls.is_some(), trusted, room);
+    let mut peer = Peer::new(peer.ip(), peer.port(), tls.is_some(), trusted, room);
+    peer.destination = stream.local_addr().ok();
     let Some(tls) = tls else {
         return connection::serve(stream, peer, shared, stop).await;
     };
     let handshake = TlsAcceptor::from(tls).accept(stream);
     match tokio::time::timeout(shared.settings.header_timeout, handshake).await {
-        Ok(Ok(stream)) => connection::serve(stream, peer, shared, stop).await,
+        Ok(Ok(stream)) => {
+            peer.session = Some(Session::of(stream.get_ref().1));
+            connection::serve(stream, peer, shared, stop).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
     }

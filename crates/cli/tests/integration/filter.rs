@@ -1,5 +1,6 @@
 //! Proxy-Wasm filters before components and upstreams.
 
+mod attributes;
 pub(crate) mod calls;
 pub(crate) mod editing;
 pub(crate) mod example;

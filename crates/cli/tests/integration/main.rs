@@ -21,6 +21,7 @@ mod config;
 mod conformance;
 mod echo;
 mod filter;
+mod filter_config;
 mod guestbook;
 mod hello;
 mod hostile;

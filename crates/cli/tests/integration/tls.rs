@@ -20,7 +20,7 @@ const SECURE: &str = r#"
 "#;
 
 /// Writes a new certificate and its key.
-fn identity(folder: &Folder) -> CertificateDer<'static> {
+pub(crate) fn identity(folder: &Folder) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     folder.write("key.pem", signing_key.serialize_pem());
@@ -28,7 +28,7 @@ fn identity(folder: &Folder) -> CertificateDer<'static> {
     cert.der().clone()
 }
 
-fn trusting(certificate: &CertificateDer<'static>, alpn: &[&str]) -> Arc<ClientConfig> {
+pub(crate) fn trusting(certificate: &CertificateDer<'static>, alpn: &[&str]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
     let config = ClientConfig::builder().with_root_certificates(roots);

@@ -1,6 +1,7 @@
 //! Properties: what is known of a stream and its surroundings, by path.
 
 use super::{Call, Outcome};
+use crate::Value;
 use crate::abi::Status;
 use crate::attributes;
 use crate::state::State;
@@ -22,25 +23,31 @@ pub(crate) fn get(call: &mut Call<'_>, path: u32, path_size: u32, data: u32, siz
 }
 
 fn find(state: &mut State, path: &[u8]) -> Option<Bytes> {
-    if let Some(stream) = state.here.as_deref() {
-        if let Some(value) = stream.properties.get(path) {
-            return Some(value.clone());
-        }
-    } else if let Some(value) =
-        state.properties.get(&(state.effective, Bytes::copy_from_slice(path)))
-    {
-        return Some(value.clone());
+    if let Some(value) = own(state, path) {
+        return Some(value);
     }
     let path = std::str::from_utf8(path).ok()?;
     let path: Vec<&str> = path.trim_end_matches('\0').split('\0').collect();
-    let own = attributes::of_plugin(state.current(), &path);
-    let of_stream =
-        || state.here.as_deref().and_then(|stream| attributes::of_stream(stream, &path));
-    let value = own.or_else(of_stream);
-    value.or_else(|| state.outside.property(&path)).map(|value| value.to_bytes())
+    known(state, &path).map(|value| value.to_bytes())
+}
+
+/// What filters have set under a path.
+pub(crate) fn own(state: &State, path: &[u8]) -> Option<Bytes> {
+    match state.here.as_deref() {
+        Some(stream) => stream.properties.get(path).cloned(),
+        None => state.properties.get(&(state.effective, Bytes::copy_from_slice(path))).cloned(),
+    }
+}
+
+/// What is known of a plugin, its stream and their surroundings.
+pub(crate) fn known(state: &mut State, path: &[&str]) -> Option<Value> {
+    let own = attributes::of_plugin(state.current(), path);
+    let of_stream = || state.here.as_deref().and_then(|it| attributes::of_stream(it, path));
+    own.or_else(of_stream).or_else(|| state.outside.property(path))
 }
 
 /// `proxy_set_property`: kept with the stream, or with the plugin, under the path as it is.
+/// `BadArgument` for what was declared to be set once, and was.
 pub(crate) fn set(call: &mut Call<'_>, path: u32, path_size: u32, data: u32, size: u32) -> Outcome {
     let value = call.copy(data, size)?;
     let path = call.copy(path, path_size)?;
@@ -49,6 +56,13 @@ pub(crate) fn set(call: &mut Call<'_>, path: u32, path_size: u32, data: u32, siz
     }
     let state = call.state();
     let effective = state.effective;
+    if !state.declared.is_empty()
+        && let Some(stream) = state.here.as_deref()
+        && stream.properties.contains_key(&path)
+        && state.declared.get(&(state.root(), path.clone())).is_some_and(|it| it.readonly)
+    {
+        return Err(Status::BadArgument.into());
+    }
     let fits = match state.here.as_deref_mut() {
         Some(stream) => stream.set_property(path, value),
         None => {

@@ -9,6 +9,7 @@ use super::tunnel::Joint;
 use super::{Upstream, headers, ring};
 use crate::body::{Incoming, Outgoing, Received};
 use crate::failure::Failure;
+use crate::filter::Reached;
 use crate::forwarded::Peer;
 use crate::id::REQUEST_ID;
 use engine::{Stop, Tasks};
@@ -60,6 +61,7 @@ impl Upstream {
         let (mut parts, body) = request.into_parts();
         let upgrade = headers::upgrade(&parts, !body.is_end_stream());
         let client = parts.extensions.remove::<OnUpgrade>().filter(|_| upgrade.is_some());
+        let reached = parts.extensions.remove::<Reached>();
         let https = asked.peer.is_https(&parts.headers);
         let hash = self.hash(&parts, asked.peer);
         headers::clean_request(&mut parts.headers, parts.version);
@@ -85,6 +87,9 @@ impl Upstream {
             hops: 0,
         };
         let (exchange, active) = call.run().await?;
+        if let Some(reached) = reached {
+            reached.tell(self.name(), active.endpoint().address);
+        }
         self.counts.answered.fetch_add(1, Relaxed);
         let hold = Hold { upstream: Arc::clone(self), id: Arc::clone(asked.id), active, place };
         Ok(answer(exchange, hold, client, asked.peer, asked.tasks))
