@@ -5,6 +5,7 @@ mod code;
 mod component;
 pub(crate) mod filter;
 mod problems;
+pub(crate) mod tcp;
 mod upstream;
 
 use crate::capabilities::{Opened, ToOpen};
@@ -16,6 +17,7 @@ use connect::tls::Trust;
 use deployment::{Binding, Component, Plan};
 use engine::{Guest, Tasks};
 use gateway::filter::Services;
+use gateway::tcp::Leads;
 use gateway::upstream::{Mirror, Upstream};
 use gateway::{Forward, Route, Routes, Target};
 use http::incoming::Handler;
@@ -34,6 +36,7 @@ pub(crate) struct App {
     pub(crate) upstreams: BTreeMap<String, Led>,
     pub(crate) filters: filter::All,
     pub(crate) routes: Vec<Route>,
+    pub(crate) leads: BTreeMap<String, Leads>,
 }
 
 /// One open binding, and what it was opened from.
@@ -113,10 +116,12 @@ impl App {
         }
         let upstreams = upstream::all(app, host, &mut problems).await;
         let filters = filter::all(app, host, &upstreams, &mut problems).await;
-        let (of, bindings, routes) = (app.clone(), bindings.open, Vec::new());
-        let mut opened = Self { plan: of, bindings, guests, upstreams, filters, routes };
+        let (of, bindings) = (app.clone(), bindings.open);
+        let (routes, leads) = Default::default();
+        let mut opened = Self { plan: of, bindings, guests, upstreams, filters, routes, leads };
         binding::unmet(&opened, &mut problems);
         opened.routes = self::routes(&opened, &mut problems);
+        opened.leads = tcp::leads(&opened);
         let triggers = Ready::of(&opened, &mut problems);
         if problems.is_empty() { Ok((opened, triggers)) } else { Err(problems.failure(&plan)) }
     }

@@ -9,7 +9,7 @@ use crate::inspect::name_json;
 use crate::program::{self, Program};
 use crate::serve::{plan, warn};
 use base::units::{Size, show_duration};
-use deployment::{Binding, Http, Route, Target};
+use deployment::{Binding, Http, Route, Target, Tcp};
 use engine::{Capability as _, Limits};
 use keyvalue::host::cache::Caches;
 use keyvalue::host::{How, Use};
@@ -153,6 +153,12 @@ fn text(app: &App, triggers: usize) -> String {
         let filters = filters(http, route).iter().fold(String::new(), |all, it| all + it + " -> ");
         lines.push(format!("route {host}{} -> {filters}{}", route.path, leads_to(&route.target)));
     }
+    for tcp in &app.plan.tcp {
+        let scheme = if tcp.tls.is_some() { "tls" } else { "tcp" };
+        let filters = placed(tcp).iter().fold(String::new(), |all, it| all + it + " -> ");
+        let (name, listen, upstream) = (&tcp.name, listen(tcp).join(", "), &tcp.upstream);
+        lines.push(format!("{scheme} {name} on {listen} -> {filters}upstream {upstream}"));
+    }
     if triggers > 0 {
         lines.push(format!("{triggers} timers and watches"));
     }
@@ -168,6 +174,16 @@ fn routes(app: &App) -> impl Iterator<Item = (&Http, &Route)> {
 /// The names of the filters before a route, in their order.
 fn filters<'a>(http: &'a Http, route: &'a Route) -> Vec<&'a str> {
     http.filters.iter().chain(&route.filters).map(|it| it.name.as_str()).collect()
+}
+
+/// The names of the filters of a listener for bare TCP, in their order.
+fn placed(tcp: &Tcp) -> Vec<&str> {
+    tcp.filters.iter().map(|it| it.name.as_str()).collect()
+}
+
+/// Its addresses.
+fn listen(tcp: &Tcp) -> Vec<String> {
+    tcp.listen.iter().map(|listen| listen.address.to_string()).collect()
 }
 
 /// Who answers, and who gets copies.
@@ -234,6 +250,15 @@ fn json(app: &App, triggers: usize) -> Value {
             "leads-to": leads_to(&route.target),
         })
     });
+    let tcp = app.plan.tcp.iter().map(|tcp| {
+        json!({
+            "name": tcp.name,
+            "listen": listen(tcp),
+            "tls": tcp.tls.is_some(),
+            "filters": placed(tcp),
+            "leads-to": format!("upstream {}", tcp.upstream),
+        })
+    });
     json!({
         "app": app.plan.name,
         "components": components.collect::<Vec<_>>(),
@@ -241,6 +266,7 @@ fn json(app: &App, triggers: usize) -> Value {
         "upstreams": upstreams.collect::<Vec<_>>(),
         "filters": all.collect::<Vec<_>>(),
         "routes": routes.collect::<Vec<_>>(),
+        "tcp": tcp.collect::<Vec<_>>(),
         "triggers": triggers,
     })
 }

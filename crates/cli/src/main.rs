@@ -3,6 +3,7 @@
 mod app;
 mod args;
 mod beside;
+mod bind;
 mod capabilities;
 mod check;
 mod compile;

@@ -20,7 +20,7 @@ pub(crate) fn add<O>(app: &App, bound: &[Bindings<O>], notes: &Notes) {
     }
     for upstream in app.upstreams.iter().filter(|upstream| !is_led_to(app, upstream)) {
         let message = format!("no route leads to upstream `{}`", upstream.name);
-        let hint = "give it an [[http.route]], or leave it out";
+        let hint = "give it an [[http.route]] or a [tcp.NAME], or leave it out";
         notes.warning(Some(&upstream.at), message, hint);
     }
     let timers = app.timers.iter().map(|timer| (timer.scope, &timer.at));
@@ -50,7 +50,7 @@ fn is_called(app: &App, component: &Component) -> bool {
 
 fn is_led_to(app: &App, upstream: &Upstream) -> bool {
     // Filters call upstreams by names that only they know.
-    if !app.filters.is_empty() {
+    if !app.filters.is_empty() || app.tcp.iter().any(|tcp| tcp.upstream == upstream.name) {
         return true;
     }
     let routes = app.http.iter().flat_map(|http| &http.routes);

@@ -198,10 +198,12 @@ impl Chain {
         if self.is_over(way) || self.of(way).out.len() > 4 {
             return false;
         }
+        // A connection is not told when a message is whole, so all that may wait has to come.
+        let bound = if self.is_http { 64 << 10 } else { usize::MAX };
         let is_full = self.with(|stream| {
             let stages = stream.pipe(way).stages.iter().enumerate();
             stages.into_iter().any(|(index, stage)| match stage.wait {
-                Wait::All | Wait::Watermark => stage.waiting() >= self.most(index).min(64 << 10),
+                Wait::All | Wait::Watermark => stage.waiting() >= self.most(index).min(bound),
                 Wait::None | Wait::Head | Wait::Body => false,
             })
         });

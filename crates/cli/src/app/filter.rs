@@ -35,7 +35,7 @@ pub(super) async fn all(
     let clusters = clusters(upstreams);
     let mut all = All::new();
     for of in &app.filters {
-        let uses = app.http.iter().flat_map(uses).filter(|it| it.name == of.name);
+        let uses = uses(app).filter(|it| it.name == of.name);
         let configurations = uses.filter_map(|it| it.configuration.as_ref());
         let configurations: Vec<bytes::Bytes> =
             configurations.map(|text| text.reveal().to_owned().into()).collect();
@@ -50,8 +50,11 @@ pub(super) async fn all(
 }
 
 /// Where filters stand.
-fn uses(http: &Http) -> impl Iterator<Item = &FilterUse> {
-    http.filters.iter().chain(http.routes.iter().flat_map(|route| &route.filters))
+fn uses(app: &deployment::App) -> impl Iterator<Item = &FilterUse> {
+    let of_http = app.http.iter().flat_map(|http| {
+        http.filters.iter().chain(http.routes.iter().flat_map(|route| &route.filters))
+    });
+    of_http.chain(app.tcp.iter().flat_map(|tcp| &tcp.filters))
 }
 
 /// The upstreams, as filters call them.
@@ -62,7 +65,11 @@ pub(crate) fn clusters(upstreams: &BTreeMap<String, Led>) -> Clusters {
 
 /// The filters before a route: those of the server, then its own.
 pub(super) fn before(all: &All, http: &Http, route: &deployment::Route) -> Filters {
-    let uses = http.filters.iter().chain(&route.filters);
+    placed(all, http.filters.iter().chain(&route.filters))
+}
+
+/// The filters that stand there, each with its configuration.
+pub(super) fn placed<'a>(all: &All, uses: impl Iterator<Item = &'a FilterUse>) -> Filters {
     uses.filter_map(|it| all.get(&it.name)?.find(it.configuration.as_ref())).collect()
 }
 

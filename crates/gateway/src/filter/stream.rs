@@ -43,7 +43,7 @@ impl Passage {
     ) -> Result<(Self, Passed), Failure> {
         let (mut parts, body) = request.into_parts();
         let connection = Connection::new(peer, parts.version, id);
-        let chain = Chain::http(&seats::seats(shared, filters), Box::new(connection));
+        let chain = Chain::http(&seats(shared, filters), Box::new(connection));
         let flow = Flow::new(chain);
         let headers = head(&mut parts, host, peer);
         {

@@ -36,7 +36,7 @@ fn balances() -> [Balance; 3] {
 fn make_ill(endpoint: &Endpoint) {
     let second = Duration::from_secs(1);
     let (path, healthy, unhealthy) = (String::new(), 1, 1);
-    let rule = Check { path, interval: second, timeout: second, healthy, unhealthy };
+    let rule = Check { path: None, interval: second, timeout: second, healthy, unhealthy };
     assert!(endpoint.verdict.note(false, &rule));
 }
 
