@@ -38,6 +38,7 @@ mod routes;
 mod run;
 mod shutdown;
 mod stream;
+mod tcp;
 mod timers;
 mod tls;
 mod transcripts;

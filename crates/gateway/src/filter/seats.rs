@@ -90,8 +90,17 @@ pub(crate) async fn keep(shared: Arc<Shared>, stop: Stop) {
     }
 }
 
-/// Ends a plugin, as soon as it says that it is done.
+/// Ends a plugin, as soon as it says that it is done. Streams that it has, which may last, go on
+/// with it before.
 async fn end(running: Running, worker: Arc<Worker>, stop: Stop) {
+    while lock(&running.vm).has_streams(running.root) {
+        tokio::select! {
+            biased;
+            // Then it ends as all others do.
+            () = stop.wait() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
     let until = tokio::time::Instant::now() + PATIENCE;
     loop {
         let is_last = stop.is_now() || tokio::time::Instant::now() >= until;
