@@ -27,7 +27,10 @@ impl Taken {
     }
 
     /// Takes out the listeners for bare TCP, each with where its connections go.
-    pub(crate) fn listeners(&mut self, leads: &BTreeMap<String, Leads>) -> Vec<gateway::tcp::Listener> {
+    pub(crate) fn listeners(
+        &mut self,
+        leads: &BTreeMap<String, Leads>,
+    ) -> Vec<gateway::tcp::Listener> {
         let listener = |(settings, bound): (Settings, Vec<Bound>)| {
             let leads = leads.get(&settings.name)?.clone();
             Some(gateway::tcp::Listener { bound, settings, leads })
@@ -47,9 +50,10 @@ pub(crate) fn bind(plan: &deployment::App, tasks: &Tasks, stop: &Stop) -> Result
     if let Some(of) = &plan.http {
         let listeners = listeners(&of.listen, of.tls.as_ref(), ALPN_HTTP, tasks, stop)?;
         http.extend(listeners.iter().filter_map(|listener| take(Bound::new(listener))));
-        admin = of.admin.as_ref().and_then(|admin| {
-            take(Bound::new(&Listener { address: admin.address, tls: None }))
-        });
+        admin = of
+            .admin
+            .as_ref()
+            .and_then(|admin| take(Bound::new(&Listener { address: admin.address, tls: None })));
     }
     for of in &plan.tcp {
         let listeners = listeners(&of.listen, of.tls.as_ref(), &[], tasks, stop)?;

@@ -197,6 +197,16 @@ fn leads_to(target: &Target) -> String {
     }
 }
 
+fn tcp_json(tcp: &Tcp) -> Value {
+    json!({
+        "name": tcp.name,
+        "listen": listen(tcp),
+        "tls": tcp.tls.is_some(),
+        "filters": placed(tcp),
+        "leads-to": format!("upstream {}", tcp.upstream),
+    })
+}
+
 fn json(app: &App, triggers: usize) -> Value {
     let components = app.plan.components.iter().filter_map(|component| {
         let guest = &app.guests.get(&component.name)?.guest;
@@ -250,15 +260,6 @@ fn json(app: &App, triggers: usize) -> Value {
             "leads-to": leads_to(&route.target),
         })
     });
-    let tcp = app.plan.tcp.iter().map(|tcp| {
-        json!({
-            "name": tcp.name,
-            "listen": listen(tcp),
-            "tls": tcp.tls.is_some(),
-            "filters": placed(tcp),
-            "leads-to": format!("upstream {}", tcp.upstream),
-        })
-    });
     json!({
         "app": app.plan.name,
         "components": components.collect::<Vec<_>>(),
@@ -266,7 +267,7 @@ fn json(app: &App, triggers: usize) -> Value {
         "upstreams": upstreams.collect::<Vec<_>>(),
         "filters": all.collect::<Vec<_>>(),
         "routes": routes.collect::<Vec<_>>(),
-        "tcp": tcp.collect::<Vec<_>>(),
+        "tcp": app.plan.tcp.iter().map(tcp_json).collect::<Vec<_>>(),
         "triggers": triggers,
     })
 }

@@ -121,7 +121,8 @@ impl Health {
         });
         metric("bytes_total", "counter", &|counts| {
             let (clients, servers) = (&counts.from_clients, &counts.from_servers);
-            let label = |from, count: &AtomicU64| (format!(",from=\"{from}\""), count.load(Relaxed));
+            let label =
+                |from, count: &AtomicU64| (format!(",from=\"{from}\""), count.load(Relaxed));
             vec![label("client", clients), label("server", servers)]
         });
         text
@@ -158,16 +159,15 @@ fn answering(app: &App) -> Answering {
 }
 
 fn of_listener(counts: &tcp::Counts) -> Value {
-    let mut json = json!({
-        "accepted": counts.accepted.load(Relaxed),
-        "active": counts.active.load(Relaxed),
-        "from-clients": counts.from_clients.load(Relaxed),
-        "from-servers": counts.from_servers.load(Relaxed),
-    });
-    for outcome in Outcome::ALL {
-        json[outcome.word()] = counts.of(outcome).into();
-    }
-    json
+    let numbers = [
+        ("accepted", counts.accepted.load(Relaxed)),
+        ("active", counts.active.load(Relaxed)),
+        ("from-clients", counts.from_clients.load(Relaxed)),
+        ("from-servers", counts.from_servers.load(Relaxed)),
+    ];
+    let ended = Outcome::ALL.map(|outcome| (outcome.word(), counts.of(outcome)));
+    let all = numbers.into_iter().chain(ended);
+    all.map(|(name, count)| (name.to_owned(), Value::from(count))).collect()
 }
 
 fn of(upstream: &Upstream) -> Value {

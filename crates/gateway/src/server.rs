@@ -6,7 +6,7 @@ use crate::path::Shared;
 use crate::quiet;
 use crate::routes::Routes;
 use crate::settings::Settings;
-use crate::tcp::{self, Counts, Leads, Inlet};
+use crate::tcp::{self, Counts, Inlet, Leads};
 use arc_swap::ArcSwap;
 use base::{Error, Result};
 use engine::{Stop, Tasks};

@@ -178,8 +178,7 @@ impl Passing {
                 return self.outcome(Err(cut));
             }
         };
-        let (server_reads, server_writes) =
-            split(Tracked::new(stream, From::Server, &self.track));
+        let (server_reads, server_writes) = split(Tracked::new(stream, From::Server, &self.track));
         let (mut server, mut to_server) =
             (Source::new(Way::Response, server_reads), Sink::new(server_writes));
         let passed = tokio::select! {

@@ -35,14 +35,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every one.
-    pub const ALL: [Self; 6] = [
-        Self::Ended,
-        Self::Broken,
-        Self::Filtered,
-        Self::Refused,
-        Self::TimedOut,
-        Self::Stopped,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Ended, Self::Broken, Self::Filtered, Self::Refused, Self::TimedOut, Self::Stopped];
 
     /// As logs and metrics write it.
     pub fn word(self) -> &'static str {

@@ -15,9 +15,7 @@ fn where_no_server_is_there_the_connection_is_closed_and_the_log_says_why() {
         for words in ["up", "attempts=2", &away.to_string()] {
             assert!(line.contains(words), "{words} in {line}");
         }
-        crate::support::eventually("it is counted", || {
-            (wharf.metric(REFUSED) == 1).then_some(())
-        });
+        crate::support::eventually("it is counted", || (wharf.metric(REFUSED) == 1).then_some(()));
         let failed = "wharf_requests_total{upstream=\"up\",outcome=\"failed\"}";
         assert_eq!(wharf.metric(failed), 1);
     }

@@ -1,9 +1,9 @@
 //! SIGTERM: nobody new, and time for those who are there.
 
-use super::{Served, echo, file, filtered};
-use crate::support::eventually;
+use super::{Client, Served, address, echo, file, filtered};
+use crate::support::{Folder, eventually};
 use std::net::TcpStream;
-use testkit::program::Signal;
+use testkit::program::{Program, Signal};
 
 fn with_grace(file: &str, grace: &str) -> String {
     format!("{file}[http]\nshutdown-grace = \"{grace}\"\n")
@@ -42,8 +42,22 @@ fn after_the_grace_they_are_closed_and_their_filters_hear_of_it() {
     for words in [
         "not finished in time",
         "tcp 5 down, 5 up, closed by [Some(Local), Some(Local)]",
-        "outcome=\"stopped\"",
+        "outcome=stopped",
     ] {
         assert!(lines.contains(words), "{words} in {lines}");
     }
+}
+
+#[test]
+fn listeners_need_no_http() {
+    let folder = Folder::with(&file(&[echo()], ""));
+    let mut program = Program::start(&mut folder.wharf(&["serve"]));
+    let mut client = Client::connect(address(&program, "db"));
+    client.gets("hello", "hello");
+    client.done();
+    assert_eq!(client.rest(), "");
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.end().code(), Some(0));
+    let lines = program.errors();
+    assert!(!lines.iter().any(|line| line.contains("HTTP")), "{lines:?}");
 }
