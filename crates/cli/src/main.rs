@@ -16,6 +16,7 @@ mod program;
 mod reload;
 mod run;
 mod serve;
+mod shared;
 mod triggers;
 
 use args::{Args, Verb};

@@ -77,7 +77,7 @@ impl Reload {
             console::say("Addresses, TLS and limits of listeners change only with a restart");
         }
         if let Some(server) = &self.server {
-            app.set_clusters(self.program.services());
+            app.set_services(self.program.services());
             server.reroute(app.routes(), app.leads.clone());
         }
         let old = self.triggers.exchange(ready);

@@ -62,7 +62,7 @@ async fn run(
         true => None,
         false => {
             let services = program.services();
-            app.set_clusters(services);
+            app.set_services(services);
             let services = Arc::clone(services);
             let (tcp, settings) = (bound.listeners(&app.leads), settings(&app.plan));
             Some(Server::start(bound.http, tcp, settings, app.routes(), services)?)

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
-/// The one capability that `[[watch]]` is about.
+/// The one capability that `[[watch]]` and shared data of filters are about.
 pub(crate) const WATCHED: &str = "keyvalue";
 
 /// The directory of embedded data where the file names none.
@@ -167,15 +167,15 @@ fn app<O>(
     }
     let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
     let (upstreams, led_to) = upstream::read(root);
-    let (filters, before) = filter::read(root);
+    let keyvalue = capabilities.iter().zip(bound).find(|(found, _)| found.name == WATCHED);
+    let keyvalue = keyvalue.map(|(_, bound)| bound.names()).unwrap_or_default();
+    let (filters, before) = filter::read(root, &keyvalue);
     let http = match bare {
         Some(_) => Some(Http::bare(&name, &input.listen)),
         None => http::read(root, &input.listen, &names, &led_to, &before),
     };
     let tcp = tcp::read(root, http.as_ref(), &led_to, &before);
     let timers = triggers::timers(root, &names);
-    let keyvalue = capabilities.iter().zip(bound).find(|(found, _)| found.name == WATCHED);
-    let keyvalue = keyvalue.map(|(_, bound)| bound.names()).unwrap_or_default();
     let watches = triggers::watches(root, &components, &keyvalue);
     let data = match bare {
         Some(_) => PathBuf::from(DATA),

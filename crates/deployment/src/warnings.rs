@@ -3,6 +3,7 @@
 use crate::binding::Bindings;
 use crate::notes::Notes;
 use crate::plan::{App, Component, Scope, Target};
+use crate::reading::WATCHED;
 use crate::upstream::Upstream;
 
 /// Adds what is odd about a deployment that may otherwise be right.
@@ -33,7 +34,9 @@ pub(crate) fn add<O>(app: &App, bound: &[Bindings<O>], notes: &Notes) {
     for binding in bound.iter().flat_map(|bound| &bound.bindings) {
         let grants =
             |component: &Component| component.granted(binding.capability).contains(&binding.name);
-        if binding.at.is_some() && !app.components.iter().any(grants) {
+        let is_shared = binding.capability == WATCHED
+            && app.filters.iter().any(|it| it.shared_data.as_ref() == Some(&binding.name));
+        if binding.at.is_some() && !is_shared && !app.components.iter().any(grants) {
             let message = format!("no component may open `{}`", binding.name);
             let hint = "grant it to one, or leave it out";
             notes.warning(binding.at.as_ref(), message, hint);

@@ -1,8 +1,9 @@
 //! From a filter's section to plugins that were tried.
 
 use super::problems::Problems;
-use super::{Host, Led};
+use super::{App, Host, Led};
 use crate::beside::beside;
+use crate::shared::Kept;
 use ::filter::{HeadersStop, Isolation, Limits, Module, OnFailure, Plugin};
 use base::Result;
 use deployment::{FilterUse, Http};
@@ -61,6 +62,24 @@ fn uses(app: &deployment::App) -> impl Iterator<Item = &FilterUse> {
 pub(crate) fn clusters(upstreams: &BTreeMap<String, Led>) -> Clusters {
     let cluster = |(name, led): (&String, &Led)| (name.clone(), Arc::clone(&led.upstream));
     upstreams.iter().map(cluster).collect()
+}
+
+/// Where filters keep what they share, by `vm-id`. What an earlier file kept there goes on.
+pub(super) fn shared(app: &App, earlier: Option<&App>) -> BTreeMap<String, Arc<Kept>> {
+    let earlier = || earlier.into_iter().flat_map(|app| app.shared.values());
+    let filters = || app.plan.filters.iter();
+    let kept = filters().filter_map(|of| {
+        // What could not be opened was reported.
+        let store = app.store(of.shared_data.as_ref()?)?;
+        let same_vm = filters().filter(|other| other.vm_id == of.vm_id);
+        let callback =
+            same_vm.map(|it| it.limits.callback.unwrap_or(Limits::default().callback)).min();
+        // Some time is left to the filter itself.
+        let wait = callback.unwrap_or_default() / 2;
+        let same = earlier().find(|kept| kept.is(store, wait)).map(Arc::clone);
+        Some((of.vm_id.clone(), same.unwrap_or_else(|| Kept::new(store, wait))))
+    });
+    kept.collect()
 }
 
 /// The filters before a route: those of the server, then its own.

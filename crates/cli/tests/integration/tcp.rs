@@ -7,6 +7,7 @@ mod limits;
 mod passing;
 mod reloading;
 mod secure;
+mod sharing;
 mod stopping;
 
 use crate::admin::free;
