@@ -11,8 +11,8 @@ mod sharing;
 mod stopping;
 
 use crate::admin::free;
-use crate::support::Folder;
 use crate::support::client::{Connection, get};
+use crate::support::{Folder, eventually};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -76,6 +76,14 @@ impl Served {
     }
 }
 
+impl Served {
+    /// Waits until so many connections have ended so.
+    fn have_ended(&self, outcome: &str, number: u64) {
+        let name = format!("wharf_tcp_connections_total{{listener=\"db\",outcome=\"{outcome}\"}}");
+        eventually(&name, || (self.metric(&name) == number).then_some(()));
+    }
+}
+
 /// The address that the listener `name` was given.
 fn address(program: &Program, name: &str) -> SocketAddr {
     program.wait_until("Serving", |lines| {
@@ -128,9 +136,9 @@ impl Client {
         self.0.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Says that there is no more.
+    /// Says that there is no more, unless the other side has closed already.
     fn done(&self) {
-        self.0.shutdown(Shutdown::Write).unwrap();
+        drop(self.0.shutdown(Shutdown::Write));
     }
 
     /// What comes next, as long as `expected`.

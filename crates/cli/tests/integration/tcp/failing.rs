@@ -3,8 +3,6 @@
 use super::{Served, echo, file, filtered, marked};
 use crate::support::server::nobody;
 
-const REFUSED: &str = "wharf_tcp_connections_total{listener=\"db\",outcome=\"refused\"}";
-
 #[test]
 fn where_no_server_is_there_the_connection_is_closed_and_the_log_says_why() {
     let away = nobody();
@@ -15,7 +13,7 @@ fn where_no_server_is_there_the_connection_is_closed_and_the_log_says_why() {
         for words in ["up", "attempts=2", &away.to_string()] {
             assert!(line.contains(words), "{words} in {line}");
         }
-        crate::support::eventually("it is counted", || (wharf.metric(REFUSED) == 1).then_some(()));
+        wharf.have_ended("refused", 1);
         let failed = "wharf_requests_total{upstream=\"up\",outcome=\"failed\"}";
         assert_eq!(wharf.metric(failed), 1);
     }
@@ -27,7 +25,7 @@ fn another_server_is_asked_where_one_is_away() {
     for _ in 0..10 {
         wharf.connect().hears("here");
     }
-    assert_eq!(wharf.metric(REFUSED), 0);
+    wharf.have_ended("refused", 0);
 }
 
 #[test]

@@ -58,8 +58,7 @@ fn a_connection_goes_on_when_a_callout_says_so() {
     let source = first.0.local_addr().unwrap().to_string();
     assert_eq!(*seen.lock().unwrap(), [("/check".to_owned(), source)]);
     assert_eq!(wharf.connect().rest(), "");
-    let filtered = "wharf_tcp_connections_total{listener=\"db\",outcome=\"filtered\"}";
-    assert_eq!(wharf.metric(filtered), 1);
+    wharf.have_ended("filtered", 1);
 }
 
 #[test]

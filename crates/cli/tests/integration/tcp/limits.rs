@@ -40,8 +40,7 @@ fn what_is_quiet_for_too_long_is_closed_and_what_is_not_stays() {
             crate::support::pause(Duration::from_millis(50));
         }
         assert_eq!(quiet.rest(), "");
-        let timed_out = "wharf_tcp_connections_total{listener=\"db\",outcome=\"timed-out\"}";
-        assert_eq!(wharf.metric(timed_out), 1);
+        wharf.have_ended("timed-out", 1);
         busy.gets("and here", "and here");
     }
 }

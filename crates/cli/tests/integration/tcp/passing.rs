@@ -1,7 +1,6 @@
 //! Bytes pass as they are.
 
 use super::{Client, Served, address, echo, file, filtered, marked, server};
-use crate::support::eventually;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::thread;
@@ -32,10 +31,7 @@ fn ten_mebibytes_pass_both_ways_at_once() {
             let name = format!("wharf_tcp_bytes_total{{listener=\"db\",from=\"{from}\"}}");
             assert_eq!(wharf.metric(&name), bytes, "{from}");
         }
-        eventually("it has ended", || {
-            let name = "wharf_tcp_connections_total{listener=\"db\",outcome=\"ended\"}";
-            (wharf.metric(name) == 1).then_some(())
-        });
+        wharf.have_ended("ended", 1);
     });
 }
 

@@ -121,6 +121,21 @@ fn who_speaks_no_tls_is_not_led_on() {
     let mut client = wharf.connect();
     client.say("GET / HTTP/1.1\r\n\r\n");
     client.rest();
-    let broken = "wharf_tcp_connections_total{listener=\"db\",outcome=\"broken\"}";
-    crate::support::eventually("it is counted", || (wharf.metric(broken) == 1).then_some(()));
+    wharf.have_ended("broken", 1);
+}
+
+#[test]
+fn a_server_that_never_shakes_hands_is_given_up() {
+    let silent = super::server(|_stream| {
+        loop {
+            std::thread::park();
+        }
+    });
+    let keys = "connect-timeout = \"500ms\"\nretries = { attempts = 0 }";
+    let file = to_tls(&file(&[silent], "")) + keys;
+    let wharf = Served::of(folder(&Certificates::new()), &file);
+    assert_eq!(wharf.connect().rest(), "");
+    wharf.program.wait_for("connection-timeout");
+    let name = "wharf_requests_total{upstream=\"up\",outcome=\"timed-out\"}";
+    assert_eq!(wharf.metric(name), 1);
 }

@@ -1,8 +1,9 @@
 //! Hosts whose filters keep what they share in one store.
 
 use super::{Served, echo, filtered};
-use crate::support::{Folder, eventually};
+use crate::support::{Folder, eventually, pause};
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 /// At most two connections at once, by a count in a store.
 fn file(url: &str, callback: &str) -> String {
@@ -37,7 +38,6 @@ fn two_hosts_count_together() {
 
 #[test]
 fn a_store_that_does_not_answer_holds_nobody_for_long() {
-    use std::time::{Duration, Instant};
     let redis = testkit::servers::redis_with(&[]);
     let wharf = Served::start(&file(&redis.url(), "1s"));
     wharf.connect().gets("hello", "hello");
@@ -48,6 +48,8 @@ fn a_store_that_does_not_answer_holds_nobody_for_long() {
     wharf.program.wait_for("a store did not answer filters in time");
     redis.signal(testkit::program::Signal::SIGCONT);
     eventually("it is asked again", || {
+        // A filter that fails on and on would be left alone for long.
+        pause(Duration::from_millis(1500));
         let mut client = wharf.connect();
         drop(client.0.write_all(b"again"));
         client.done();
