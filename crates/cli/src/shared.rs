@@ -9,7 +9,7 @@ use bytes::Bytes;
 use filter::{SharedData, Status};
 use keyvalue::{Expect, Store, Version, Versioned, WriteOptions, is_unmet};
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -126,6 +126,14 @@ impl Kept {
         }
     }
 
+    /// Asks the store nothing for a while.
+    fn leave_alone(&self, why: &dyn Display) -> Status {
+        let until = Instant::now() + PAUSE;
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        tracing::warn!(%why, "the store of what filters share is left alone");
+        Status::InternalFailure
+    }
+
     /// What the store answers, in time.
     fn ask<T: Send + 'static>(
         &self,
@@ -143,16 +151,14 @@ impl Kept {
         match told.recv_timeout(self.wait) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if is_unmet(&error) => Err(Status::CasMismatch),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "a store has no answer for filters");
+            Ok(Err(error)) if !error.kind().is_temporary() => {
+                tracing::debug!(%error, "a store refuses what a filter shares");
                 Err(Status::InternalFailure)
             }
+            Ok(Err(error)) => Err(self.leave_alone(&error)),
             Err(_late) => {
                 asking.abort();
-                *self.away.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(Instant::now() + PAUSE);
-                tracing::warn!("a store did not answer filters in time, and is left alone");
-                Err(Status::InternalFailure)
+                Err(self.leave_alone(&"it did not answer in time"))
             }
         }
     }

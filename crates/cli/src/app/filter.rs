@@ -11,6 +11,7 @@ use engine::Source;
 use gateway::filter::{Clusters, Filters, try_out};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// The filters of an app, by their names.
 pub(crate) type All = BTreeMap<String, Made>;
@@ -135,7 +136,7 @@ async fn one(
     let earlier = earlier.filter(as_before);
     let plugin = match earlier {
         Some(made) => Arc::clone(&made.plugin),
-        None => tried(plugin(of, module), clusters)?,
+        None => tried(plugin(of, module), clusters).await?,
     };
     let mut others: Vec<Arc<Plugin>> = Vec::new();
     for configuration in configurations {
@@ -148,18 +149,23 @@ async fn one(
             Some(same) => Arc::clone(same),
             None => {
                 let configuration = configuration.clone();
-                tried(Plugin { configuration, ..(*plugin).clone() }, clusters)?
+                tried(Plugin { configuration, ..(*plugin).clone() }, clusters).await?
             }
         });
     }
     Ok(Made { of: of.clone(), bytes, plugin, others })
 }
 
-/// Starts and configures it once, away from all requests.
-fn tried(plugin: Plugin, clusters: &Clusters) -> Result<Arc<Plugin>> {
-    let plugin = Arc::new(plugin);
-    try_out(&plugin, clusters.clone())?;
-    Ok(plugin)
+/// Starts and configures it once, away from all requests, and from what answers other filters.
+async fn tried(plugin: Plugin, clusters: &Clusters) -> Result<Arc<Plugin>> {
+    let (plugin, clusters, runtime) = (Arc::new(plugin), clusters.clone(), Handle::current());
+    beside(move || {
+        // What it begins needs one.
+        let _inside = runtime.enter();
+        try_out(&plugin, clusters)?;
+        Ok(plugin)
+    })
+    .await
 }
 
 /// What the file says, and where it says nothing what is usual.

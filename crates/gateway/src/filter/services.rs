@@ -25,20 +25,19 @@ pub(crate) struct Placed {
     others: ArcSwap<HashMap<String, Arc<dyn SharedData>>>,
 }
 
-impl Placed {
-    fn of(&self, vm_id: &str) -> Arc<dyn SharedData> {
-        let others = self.others.load();
-        Arc::clone(others.get(vm_id).unwrap_or(&self.usual))
-    }
-}
-
 impl SharedData for Placed {
     fn get(&self, vm_id: &str, key: &[u8]) -> Result<Option<(Bytes, u32)>, Status> {
-        self.of(vm_id).get(vm_id, key)
+        match self.others.load().get(vm_id) {
+            Some(other) => other.get(vm_id, key),
+            None => self.usual.get(vm_id, key),
+        }
     }
 
     fn set(&self, vm_id: &str, key: &[u8], value: Bytes, cas: u32) -> Result<(), Status> {
-        self.of(vm_id).set(vm_id, key, value, cas)
+        match self.others.load().get(vm_id) {
+            Some(other) => other.set(vm_id, key, value, cas),
+            None => self.usual.set(vm_id, key, value, cas),
+        }
     }
 }
 

@@ -45,7 +45,7 @@ fn a_store_that_does_not_answer_holds_nobody_for_long() {
     let begun = Instant::now();
     assert_eq!(wharf.connect().rest(), "");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    wharf.program.wait_for("a store did not answer filters in time");
+    wharf.program.wait_for("it did not answer in time");
     redis.signal(testkit::program::Signal::SIGCONT);
     eventually("it is asked again", || {
         // A filter that fails on and on would be left alone for long.
