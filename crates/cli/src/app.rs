@@ -5,17 +5,20 @@ mod code;
 mod component;
 pub(crate) mod filter;
 mod problems;
+pub(crate) mod tcp;
 mod upstream;
 
 use crate::capabilities::{Opened, ToOpen};
 use crate::exit::Failure;
 use crate::program::Program;
+use crate::shared::Kept;
 use crate::triggers::Ready;
 use base::Error;
 use connect::tls::Trust;
 use deployment::{Binding, Component, Plan};
 use engine::{Guest, Tasks};
 use gateway::filter::Services;
+use gateway::tcp::Leads;
 use gateway::upstream::{Mirror, Upstream};
 use gateway::{Forward, Respond, Route, Routes, Target};
 use http::incoming::Handler;
@@ -34,6 +37,9 @@ pub(crate) struct App {
     pub(crate) upstreams: BTreeMap<String, Led>,
     pub(crate) filters: filter::All,
     pub(crate) routes: Vec<Route>,
+    pub(crate) leads: BTreeMap<String, Leads>,
+    /// Where filters keep what they share, by `vm-id`.
+    pub(crate) shared: BTreeMap<String, Arc<Kept>>,
 }
 
 /// One open binding, and what it was opened from.
@@ -113,10 +119,14 @@ impl App {
         }
         let upstreams = upstream::all(app, host, &mut problems).await;
         let filters = filter::all(app, host, &upstreams, &mut problems).await;
-        let (of, bindings, routes) = (app.clone(), bindings.open, Vec::new());
-        let mut opened = Self { plan: of, bindings, guests, upstreams, filters, routes };
+        let (of, bindings) = (app.clone(), bindings.open);
+        let (routes, leads, shared) = Default::default();
+        let mut opened =
+            Self { plan: of, bindings, guests, upstreams, filters, routes, leads, shared };
         binding::unmet(&opened, &mut problems);
         opened.routes = self::routes(&opened, &mut problems);
+        opened.leads = tcp::leads(&opened);
+        opened.shared = filter::shared(&opened, host.earlier);
         let triggers = Ready::of(&opened, &mut problems);
         if problems.is_empty() { Ok((opened, triggers)) } else { Err(problems.failure(&plan)) }
     }
@@ -126,9 +136,12 @@ impl App {
         Routes::new(self.routes.iter().cloned())
     }
 
-    /// Has filters call these upstreams from now on.
-    pub(crate) fn set_clusters(&self, services: &Services) {
+    /// Has filters call these upstreams, and share data there, from now on.
+    pub(crate) fn set_services(&self, services: &Services) {
         services.set_clusters(filter::clusters(&self.upstreams));
+        let shared = self.shared.iter();
+        let shared = shared.map(|(vm_id, kept)| (vm_id.clone(), Arc::clone(kept) as _));
+        services.set_shared(shared.collect());
     }
 
     /// Begins what upstreams do on their own, as tasks of this runtime. Those that began already

@@ -9,7 +9,7 @@ use crate::inspect::name_json;
 use crate::program::{self, Program};
 use crate::serve::{plan, warn};
 use base::units::{Size, show_duration};
-use deployment::{Binding, Http, Route, Target};
+use deployment::{Binding, Http, Route, Target, Tcp};
 use engine::{Capability as _, Limits};
 use keyvalue::host::cache::Caches;
 use keyvalue::host::{How, Use};
@@ -153,6 +153,12 @@ fn text(app: &App, triggers: usize) -> String {
         let filters = filters(http, route).iter().fold(String::new(), |all, it| all + it + " -> ");
         lines.push(format!("route {host}{} -> {filters}{}", route.path, leads_to(&route.target)));
     }
+    for tcp in &app.plan.tcp {
+        let scheme = if tcp.tls.is_some() { "tls" } else { "tcp" };
+        let filters = placed(tcp).iter().fold(String::new(), |all, it| all + it + " -> ");
+        let (name, listen, upstream) = (&tcp.name, listen(tcp).join(", "), &tcp.upstream);
+        lines.push(format!("{scheme} {name} on {listen} -> {filters}upstream {upstream}"));
+    }
     if triggers > 0 {
         lines.push(format!("{triggers} timers and watches"));
     }
@@ -170,6 +176,16 @@ fn filters<'a>(http: &'a Http, route: &'a Route) -> Vec<&'a str> {
     http.filters.iter().chain(&route.filters).map(|it| it.name.as_str()).collect()
 }
 
+/// The names of the filters of a listener for bare TCP, in their order.
+fn placed(tcp: &Tcp) -> Vec<&str> {
+    tcp.filters.iter().map(|it| it.name.as_str()).collect()
+}
+
+/// Its addresses.
+fn listen(tcp: &Tcp) -> Vec<String> {
+    tcp.listen.iter().map(|listen| listen.address.to_string()).collect()
+}
+
 /// Who answers, and who gets copies.
 fn leads_to(target: &Target) -> String {
     match target {
@@ -180,6 +196,16 @@ fn leads_to(target: &Target) -> String {
         }
         Target::Respond(respond) => format!("status {}", respond.status),
     }
+}
+
+fn tcp_json(tcp: &Tcp) -> Value {
+    json!({
+        "name": tcp.name,
+        "listen": listen(tcp),
+        "tls": tcp.tls.is_some(),
+        "filters": placed(tcp),
+        "leads-to": format!("upstream {}", tcp.upstream),
+    })
 }
 
 fn json(app: &App, triggers: usize) -> Value {
@@ -242,6 +268,7 @@ fn json(app: &App, triggers: usize) -> Value {
         "upstreams": upstreams.collect::<Vec<_>>(),
         "filters": all.collect::<Vec<_>>(),
         "routes": routes.collect::<Vec<_>>(),
+        "tcp": app.plan.tcp.iter().map(tcp_json).collect::<Vec<_>>(),
         "triggers": triggers,
     })
 }

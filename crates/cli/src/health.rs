@@ -4,11 +4,12 @@ use crate::app::App;
 use base::Budget;
 use gateway::admin;
 use gateway::filter::Services;
+use gateway::tcp::{self, Outcome};
 use gateway::upstream::{self, Upstream};
 use http::incoming::{Counts, Handler};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is told, as of now.
@@ -19,7 +20,12 @@ pub(crate) struct Health {
     current: AtomicBool,
     /// Who answers HTTP.
     answering: Mutex<Answering>,
+    /// What listeners for bare TCP have seen, by their names.
+    tcp: Vec<(String, Arc<tcp::Counts>)>,
 }
+
+/// Numbers, and what stands behind the name of their listener.
+type Labelled = Vec<(String, u64)>;
 
 /// Who answers HTTP, by name.
 struct Answering {
@@ -29,9 +35,13 @@ struct Answering {
 
 impl Health {
     /// Of the app that runs first.
-    pub(crate) fn new(app: &App, budget: Arc<Budget>) -> Arc<Self> {
+    pub(crate) fn new(
+        app: &App,
+        budget: Arc<Budget>,
+        tcp: Vec<(String, Arc<tcp::Counts>)>,
+    ) -> Arc<Self> {
         let (current, answering) = (AtomicBool::new(true), Mutex::new(answering(app)));
-        Arc::new(Self { app: app.plan.name.clone(), budget, current, answering })
+        Arc::new(Self { app: app.plan.name.clone(), budget, current, answering, tcp })
     }
 
     /// From now on `app` runs, which the last file describes.
@@ -81,9 +91,41 @@ impl Health {
                 text.push_str(&format!("wharf_requests_total{{{labels}}} {count}\n"));
             }
         }
+        text += &self.of_tcp();
         let memory = self.budget.used();
         text + "# TYPE wharf_guest_memory_bytes gauge\n"
             + &format!("wharf_guest_memory_bytes {memory}\n")
+    }
+
+    /// What is counted of listeners for bare TCP.
+    fn of_tcp(&self) -> String {
+        let mut text = String::new();
+        let mut metric = |name: &str, kind: &str, of: &dyn Fn(&tcp::Counts) -> Labelled| {
+            if !self.tcp.is_empty() {
+                text.push_str(&format!("# TYPE wharf_tcp_{name} {kind}\n"));
+            }
+            for (listener, counts) in &self.tcp {
+                for (label, count) in of(counts) {
+                    // Names have no letter that would have to be escaped.
+                    let labels = format!("listener=\"{listener}\"{label}");
+                    text.push_str(&format!("wharf_tcp_{name}{{{labels}}} {count}\n"));
+                }
+            }
+        };
+        let alone = |count: &AtomicU64| vec![(String::new(), count.load(Relaxed))];
+        metric("accepted_total", "counter", &|counts| alone(&counts.accepted));
+        metric("active", "gauge", &|counts| alone(&counts.active));
+        metric("connections_total", "counter", &|counts| {
+            let label = |it: Outcome| (format!(",outcome=\"{}\"", it.word()), counts.of(it));
+            Outcome::ALL.into_iter().map(label).collect()
+        });
+        metric("bytes_total", "counter", &|counts| {
+            let (clients, servers) = (&counts.from_clients, &counts.from_servers);
+            let label =
+                |from, count: &AtomicU64| (format!(",from=\"{from}\""), count.load(Relaxed));
+            vec![label("client", clients), label("server", servers)]
+        });
+        text
     }
 
     fn json(&self) -> Value {
@@ -94,6 +136,7 @@ impl Health {
             components.map(|(name, handler)| (name.clone(), counted(handler.counts())));
         let upstreams = answering.upstreams.iter();
         let upstreams = upstreams.map(|upstream| (upstream.name().to_owned(), of(upstream)));
+        let tcp = self.tcp.iter().map(|(name, counts)| (name.clone(), of_listener(counts)));
         json!({
             "status": "ok",
             "app": self.app,
@@ -101,6 +144,7 @@ impl Health {
             "guest-memory": self.budget.used(),
             "requests": components.collect::<serde_json::Map<_, _>>(),
             "upstreams": upstreams.collect::<serde_json::Map<_, _>>(),
+            "tcp": tcp.collect::<serde_json::Map<_, _>>(),
         })
     }
 }
@@ -112,6 +156,18 @@ fn answering(app: &App) -> Answering {
         .filter_map(|(name, loaded)| Some((name.clone(), Arc::clone(loaded.handler.as_ref()?))));
     let upstreams = app.upstreams.values().map(|led| Arc::clone(&led.upstream));
     Answering { components: components.collect(), upstreams: upstreams.collect() }
+}
+
+fn of_listener(counts: &tcp::Counts) -> Value {
+    let numbers = [
+        ("accepted", counts.accepted.load(Relaxed)),
+        ("active", counts.active.load(Relaxed)),
+        ("from-clients", counts.from_clients.load(Relaxed)),
+        ("from-servers", counts.from_servers.load(Relaxed)),
+    ];
+    let ended = Outcome::ALL.map(|outcome| (outcome.word(), counts.of(outcome)));
+    let all = numbers.into_iter().chain(ended);
+    all.map(|(name, count)| (name.to_owned(), Value::from(count))).collect()
 }
 
 fn of(upstream: &Upstream) -> Value {

@@ -3,6 +3,7 @@
 mod app;
 mod args;
 mod beside;
+mod bind;
 mod capabilities;
 mod check;
 mod compile;
@@ -16,6 +17,7 @@ mod program;
 mod reload;
 mod run;
 mod serve;
+mod shared;
 mod triggers;
 
 use args::{Args, Verb};

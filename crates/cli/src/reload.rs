@@ -36,7 +36,8 @@ impl Reload {
         triggers: Triggers,
         server: Option<Server>,
     ) -> Self {
-        let health = Health::new(&app, Arc::clone(program.engines().budget()));
+        let counts = server.as_ref().map(Server::counts).unwrap_or_default();
+        let health = Health::new(&app, Arc::clone(program.engines().budget()), counts);
         app.start_upstreams(program.tasks());
         Self { args, program, filter, app, triggers, server, old: Tasks::new(), health }
     }
@@ -76,8 +77,8 @@ impl Reload {
             console::say("Addresses, TLS and limits of listeners change only with a restart");
         }
         if let Some(server) = &self.server {
-            app.set_clusters(self.program.services());
-            server.reroute(app.routes());
+            app.set_services(self.program.services());
+            server.reroute(app.routes(), app.leads.clone());
         }
         let old = self.triggers.exchange(ready);
         app.start_upstreams(self.program.tasks());
@@ -111,7 +112,7 @@ impl Reload {
     }
 }
 
-/// Whether everything about the server but its routes is the same.
+/// Whether everything about the server but where it leads is the same.
 fn same_server(old: &deployment::App, new: &deployment::App) -> bool {
     let without_routes = |app: &deployment::App| {
         app.http.clone().map(|http| deployment::Http {
@@ -120,5 +121,13 @@ fn same_server(old: &deployment::App, new: &deployment::App) -> bool {
             ..http
         })
     };
-    without_routes(old) == without_routes(new)
+    let without_filters = |app: &deployment::App| {
+        let bare = |tcp: &deployment::Tcp| deployment::Tcp {
+            filters: Vec::new(),
+            upstream: String::new(),
+            ..tcp.clone()
+        };
+        app.tcp.iter().map(bare).collect::<Vec<_>>()
+    };
+    without_routes(old) == without_routes(new) && without_filters(old) == without_filters(new)
 }

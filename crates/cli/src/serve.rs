@@ -2,6 +2,7 @@
 
 use crate::app::{App, Host, Purpose};
 use crate::args::{Deployment, Granted, ServeArgs};
+use crate::bind::bind;
 use crate::capabilities::{BINDINGS, ToOpen};
 use crate::console;
 use crate::exit::Failure;
@@ -10,10 +11,9 @@ use crate::reload::Reload;
 use crate::triggers::Triggers;
 use base::Error;
 use base::egress::Egress;
-use connect::tls::{ALPN_HTTP, ServerIdentity};
 use deployment::{Input, Plan};
 use engine::{Stop, Tasks};
-use gateway::{Bound, Listener, Server, Settings};
+use gateway::{Server, Settings};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,9 +24,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long running requests may go on after the signal.
 const GRACE: Duration = Duration::from_secs(30);
-
-/// How often certificate files are looked at.
-const CERTIFICATES: Duration = Duration::from_secs(5);
 
 /// Serves until SIGINT or SIGTERM, then drains and ends.
 pub(crate) fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
@@ -51,7 +48,7 @@ async fn run(
     let mut signals = Signals::new()?;
     let (tasks, stop) = (Tasks::new(), Stop::new());
     // The addresses come first: nothing is compiled for a port that another program has.
-    let bound = bind(&plan.app, &tasks, &stop)?;
+    let mut bound = bind(&plan.app, &tasks, &stop)?;
     let host = Host { program: &program, filter: &filter, purpose: Purpose::Serve, earlier: None };
     let (app, ready) = tokio::select! {
         opened = App::open(plan, host) => opened?,
@@ -61,13 +58,14 @@ async fn run(
         }
     };
     let grace = app.plan.http.as_ref().and_then(|http| http.shutdown_grace).unwrap_or(GRACE);
-    let server = match bound.http.is_empty() {
+    let server = match bound.is_empty() {
         true => None,
         false => {
             let services = program.services();
-            app.set_clusters(services);
+            app.set_services(services);
             let services = Arc::clone(services);
-            Some(Server::start(bound.http, settings(&app.plan), app.routes(), services)?)
+            let (tcp, settings) = (bound.listeners(&app.leads), settings(&app.plan));
+            Some(Server::start(bound.http, tcp, settings, app.routes(), services)?)
         }
     };
     announce(server.as_ref());
@@ -151,48 +149,6 @@ pub(crate) fn warn(plan: &Plan<ToOpen>) {
     }
 }
 
-/// The addresses that were taken.
-struct Taken {
-    http: Vec<Bound>,
-    admin: Option<Bound>,
-}
-
-fn bind(app: &deployment::App, tasks: &Tasks, stop: &Stop) -> Result<Taken, Failure> {
-    let Some(http) = &app.http else { return Ok(Taken { http: Vec::new(), admin: None }) };
-    let tls = match &http.tls {
-        None => None,
-        Some(tls) => {
-            let identity = ServerIdentity::load(&tls.cert, &tls.key)?;
-            let config = identity.server(ALPN_HTTP)?;
-            let (identity, stop) = (Arc::clone(&identity), stop.child());
-            tasks.spawn(async move {
-                tokio::select! {
-                    () = identity.watch(CERTIFICATES) => {}
-                    () = stop.wait() => {}
-                }
-            });
-            Some(config)
-        }
-    };
-    let mut bound = Vec::new();
-    let mut errors = Vec::new();
-    for listen in &http.listen {
-        match Bound::new(&Listener { address: listen.address, tls: tls.clone() }) {
-            Ok(one) => bound.push(one),
-            Err(error) => errors.push(error),
-        }
-    }
-    let admin = http.admin.as_ref().map(|admin| Listener { address: admin.address, tls: None });
-    let admin = admin.and_then(|admin| match Bound::new(&admin) {
-        Ok(admin) => Some(admin),
-        Err(error) => {
-            errors.push(error);
-            None
-        }
-    });
-    if errors.is_empty() { Ok(Taken { http: bound, admin }) } else { Err(Failure::all(errors)) }
-}
-
 fn settings(app: &deployment::App) -> Settings {
     let (mut settings, default) = (Settings::default(), deployment::Http::default());
     let http = app.http.as_ref().unwrap_or(&default);
@@ -214,6 +170,10 @@ fn announce(server: Option<&Server>) {
         let scheme = if *tls { "https" } else { "http" };
         let address: &SocketAddr = address;
         console::say(&format!("Serving {} on {scheme}://{address}/", scheme.to_uppercase()));
+    }
+    for (name, address, tls) in server.iter().flat_map(|server| server.tcp()) {
+        let scheme = if tls { "tls" } else { "tcp" };
+        console::say(&format!("Serving {name} on {scheme}://{address}/"));
     }
 }
 

@@ -6,6 +6,7 @@ use crate::notes::Placed;
 use crate::section::Section;
 use crate::source::At;
 use crate::text::Text;
+use base::Mistake;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ pub struct Filter {
     pub root_id: String,
     /// Under which name virtual machines share data.
     pub vm_id: String,
+    /// The key-value binding that keeps what they share, which is bound.
+    pub shared_data: Option<String>,
     /// What it is configured with.
     pub configuration: Text,
     /// What its virtual machine is configured with.
@@ -107,12 +110,27 @@ pub struct FilterUse {
 
 /// Reads every filter, and the names of all, also of those that are wrong: what was reported once
 /// is not missing.
-pub(crate) fn read<'a>(root: &Section<'a>) -> (Vec<Filter>, Vec<&'a str>) {
+pub(crate) fn read<'a>(root: &Section<'a>, stores: &[&str]) -> (Vec<Filter>, Vec<&'a str>) {
     let (tables, names) = root.named("filter", "a filter", &FILTER, &[]);
-    (tables.iter().map(|(name, section)| read_one(section, name)).collect(), names)
+    let filters: Vec<_> =
+        tables.iter().map(|(name, section)| read_one(section, name, stores)).collect();
+    let mut places: BTreeMap<&str, (&str, At)> = BTreeMap::new();
+    for ((_, section), filter) in tables.iter().zip(&filters) {
+        let Some(store) = filter.shared_data.as_deref() else { continue };
+        let at = section.at_key("shared-data");
+        match places.get(filter.vm_id.as_str()) {
+            Some((other, first)) if *other != store => {
+                let message = "filters of one `vm-id` share their data, and keep it in one place";
+                let mistake = Mistake::at(at.span.clone(), message);
+                section.reader.notes.contradiction(at, first.clone(), "another here", mistake);
+            }
+            _ => drop(places.insert(&filter.vm_id, (store, at))),
+        }
+    }
+    (filters, names)
 }
 
-fn read_one(section: &Section<'_>, name: &Placed<&str>) -> Filter {
+fn read_one(section: &Section<'_>, name: &Placed<&str>, stores: &[&str]) -> Filter {
     if !section.has("source") {
         let message = format!("filter `{}` has no source", name.value);
         section.missing(message, "source = \"FILE.wasm\"");
@@ -136,6 +154,7 @@ fn read_one(section: &Section<'_>, name: &Placed<&str>) -> Filter {
         source_at: section.at_key("source"),
         root_id: text("root-id"),
         vm_id: text("vm-id"),
+        shared_data: section.name_of("shared-data", "binding", stores),
         configuration: configuration(section, "configuration").unwrap_or(Text::plain("")),
         vm_configuration: configuration(section, "vm-configuration").unwrap_or(Text::plain("")),
         environment: texts(section, "environment"),

@@ -100,12 +100,12 @@ fn is_empty_array(value: &toml::Spanned<DeValue<'_>>) -> bool {
 }
 
 /// Port 0 is another free port each time.
-fn same(a: SocketAddr, b: SocketAddr) -> bool {
+pub(crate) fn same(a: SocketAddr, b: SocketAddr) -> bool {
     a == b && a.port() != 0
 }
 
 /// Reads an address with its port. Names are not looked up: a server listens where it is told.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -122,7 +122,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     Err(format!("`{text}` is no address with a port; write for example \"{near}\""))
 }
 
-fn read_tls(tls: &Section<'_>) -> Option<Tls> {
+pub(crate) fn read_tls(tls: &Section<'_>) -> Option<Tls> {
     for key in ["cert", "key"].into_iter().filter(|key| !tls.has(key)) {
         tls.missing(
             format!("`tls` needs `{key}`"),

@@ -1,9 +1,11 @@
 //! Every key of the deployment file, once: what is known, what is near, what the manual says.
 
 mod filter;
+mod tcp;
 mod upstream;
 
 pub(crate) use filter::{FILTER, FILTER_LIMITS, FILTER_USE};
+pub(crate) use tcp::TCP;
 pub(crate) use upstream::{EJECTION, HEALTH, RETRIES, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
 
 /// The keys of one section.
@@ -41,6 +43,7 @@ pub(crate) const SECTIONS: &[&Keys] = &[
     &HTTP2,
     &ROUTE,
     &RESPOND,
+    &TCP,
     &UPSTREAM,
     &UPSTREAM_TLS,
     &UPSTREAM_LIMITS,
@@ -78,7 +81,8 @@ pub(crate) const APP: Keys = Keys {
         ),
         Key("component", "", "The components, each a table `[component.NAME]`."),
         Key("http", "", "The HTTP server."),
-        Key("upstream", "", "Other HTTP servers, each a table `[upstream.NAME]`."),
+        Key("tcp", "", "Listeners for bare TCP, each a table `[tcp.NAME]`."),
+        Key("upstream", "", "Other servers, each a table `[upstream.NAME]`."),
         Key("filter", "", "Proxy-Wasm filters, each a table `[filter.NAME]`."),
         Key("timer", "", "Components that are called by the clock, each a table `[[timer]]`."),
         Key("watch", "", "Components that are called when keys change, each a table `[[watch]]`."),

@@ -27,6 +27,7 @@ mod secrets;
 mod section;
 mod settings;
 mod source;
+mod tcp;
 mod text;
 mod triggers;
 mod upstream;
@@ -44,6 +45,7 @@ pub use reading::read;
 pub use reference::reference;
 pub use report::{Entry, Report, Severity};
 pub use source::At;
+pub use tcp::Tcp;
 pub use text::Text;
 pub use upstream::{
     Balance, Ejection, Endpoint, HashOn, Health, Identity, Retries, Upstream, UpstreamLimits,

@@ -4,6 +4,7 @@ use crate::binding::Binding;
 use crate::filter::{Filter, FilterUse};
 use crate::report::{Finding, Report, Severity};
 use crate::source::{At, Source};
+use crate::tcp::Tcp;
 use crate::text::Text;
 use crate::upstream::Upstream;
 use base::Mistake;
@@ -61,6 +62,8 @@ pub struct App {
     pub filters: Vec<Filter>,
     /// The HTTP server, if there is one.
     pub http: Option<Http>,
+    /// Listeners for bare TCP, in the order of their names.
+    pub tcp: Vec<Tcp>,
     /// Calls by the clock.
     pub timers: Vec<Timer>,
     /// Calls when keys change.

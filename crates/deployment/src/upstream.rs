@@ -1,4 +1,4 @@
-//! `[upstream.NAME]`: HTTP servers that routes may lead to.
+//! `[upstream.NAME]`: servers that routes and listeners may lead to.
 
 use crate::component::file;
 use crate::http::host;
@@ -139,7 +139,7 @@ pub struct Ejection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is a key of the file, and the table of keys says what it is")]
 pub struct Health {
-    pub path: String,
+    pub path: Option<String>,
     pub interval: Option<Duration>,
     pub timeout: Option<Duration>,
     pub healthy: Option<u32>,
@@ -374,9 +374,6 @@ fn read_ejection(ejection: &Section<'_>) -> Ejection {
 }
 
 fn read_health(health: &Section<'_>) -> Option<Health> {
-    if !health.has("path") {
-        health.missing("`health` needs `path`".to_owned(), "health = { path = \"/healthz\" }");
-    }
     let path = health.parsed("path", "a path", |text| {
         let bad = |c: char| c.is_whitespace() || c.is_control() || c == '#' || !c.is_ascii();
         match text.starts_with('/') && !text.contains(bad) {
@@ -384,12 +381,13 @@ fn read_health(health: &Section<'_>) -> Option<Health> {
             false => Err(format!("`{text}` is no path; write for example \"/healthz\"")),
         }
     });
+    let is_wrong = path.is_some() != health.has("path");
     let found = Health {
-        path: path.unwrap_or_default(),
+        path,
         interval: health.duration("interval", Duration::from_millis(10)..=*TIMES.end()),
         timeout: health.duration("timeout", TIMES),
         healthy: health.number("healthy", 1..=1000),
         unhealthy: health.number("unhealthy", 1..=1000),
     };
-    (!found.path.is_empty()).then_some(found)
+    (!is_wrong).then_some(found)
 }

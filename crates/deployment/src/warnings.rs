@@ -3,6 +3,7 @@
 use crate::binding::Bindings;
 use crate::notes::Notes;
 use crate::plan::{App, Component, Scope, Target};
+use crate::reading::WATCHED;
 use crate::upstream::Upstream;
 
 /// Adds what is odd about a deployment that may otherwise be right.
@@ -20,7 +21,7 @@ pub(crate) fn add<O>(app: &App, bound: &[Bindings<O>], notes: &Notes) {
     }
     for upstream in app.upstreams.iter().filter(|upstream| !is_led_to(app, upstream)) {
         let message = format!("no route leads to upstream `{}`", upstream.name);
-        let hint = "give it an [[http.route]], or leave it out";
+        let hint = "give it an [[http.route]] or a [tcp.NAME], or leave it out";
         notes.warning(Some(&upstream.at), message, hint);
     }
     let timers = app.timers.iter().map(|timer| (timer.scope, &timer.at));
@@ -33,7 +34,9 @@ pub(crate) fn add<O>(app: &App, bound: &[Bindings<O>], notes: &Notes) {
     for binding in bound.iter().flat_map(|bound| &bound.bindings) {
         let grants =
             |component: &Component| component.granted(binding.capability).contains(&binding.name);
-        if binding.at.is_some() && !app.components.iter().any(grants) {
+        let is_shared = binding.capability == WATCHED
+            && app.filters.iter().any(|it| it.shared_data.as_ref() == Some(&binding.name));
+        if binding.at.is_some() && !is_shared && !app.components.iter().any(grants) {
             let message = format!("no component may open `{}`", binding.name);
             let hint = "grant it to one, or leave it out";
             notes.warning(binding.at.as_ref(), message, hint);
@@ -50,7 +53,7 @@ fn is_called(app: &App, component: &Component) -> bool {
 
 fn is_led_to(app: &App, upstream: &Upstream) -> bool {
     // Filters call upstreams by names that only they know.
-    if !app.filters.is_empty() {
+    if !app.filters.is_empty() || app.tcp.iter().any(|tcp| tcp.upstream == upstream.name) {
         return true;
     }
     let routes = app.http.iter().flat_map(|http| &http.routes);

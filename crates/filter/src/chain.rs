@@ -206,10 +206,12 @@ impl Chain {
         if self.is_over(way) || self.of(way).out.len() > 4 {
             return false;
         }
+        // A connection is not told when a message is whole, so all that may wait has to come.
+        let bound = if self.is_http { 64 << 10 } else { usize::MAX };
         let stream = self.place.lock();
         let mut stages = stream.pipe(way).stages.iter().enumerate();
         !stages.any(|(index, stage)| match stage.wait {
-            Wait::All | Wait::Watermark => stage.waiting() >= self.most(index).min(64 << 10),
+            Wait::All | Wait::Watermark => stage.waiting() >= self.most(index).min(bound),
             Wait::None | Wait::Head | Wait::Body => false,
         })
     }

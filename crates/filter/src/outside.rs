@@ -144,8 +144,11 @@ pub enum Grpc {
 
 /// Values that all filters of a `vm_id` share. Every write has a number, never 0.
 pub trait SharedData: Send + Sync {
-    /// The value of a key, and the number of its last write.
-    fn get(&self, vm_id: &str, key: &[u8]) -> Option<(Bytes, u32)>;
+    /// The value of a key, and the number of its last write; `None` if there is no such key.
+    ///
+    /// # Errors
+    /// `InternalFailure` where nobody can tell.
+    fn get(&self, vm_id: &str, key: &[u8]) -> Result<Option<(Bytes, u32)>, Status>;
 
     /// Writes a value; with `cas` above 0 only if that is the number of the key's last write. A
     /// new key takes any number.

@@ -42,9 +42,9 @@ impl LocalData {
 }
 
 impl SharedData for LocalData {
-    fn get(&self, vm_id: &str, key: &[u8]) -> Option<(Bytes, u32)> {
+    fn get(&self, vm_id: &str, key: &[u8]) -> Result<Option<(Bytes, u32)>, Status> {
         let shard = self.shard(vm_id, key);
-        shard.values.get(&(Arc::from(vm_id), Bytes::copy_from_slice(key))).cloned()
+        Ok(shard.values.get(&(Arc::from(vm_id), Bytes::copy_from_slice(key))).cloned())
     }
 
     fn set(&self, vm_id: &str, key: &[u8], value: Bytes, cas: u32) -> Result<(), Status> {

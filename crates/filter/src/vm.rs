@@ -300,6 +300,12 @@ impl Vm {
         Ok(is_over)
     }
 
+    /// Whether streams of a plugin are not over.
+    pub fn has_streams(&self, root: u32) -> bool {
+        let mut contexts = self.store.data().contexts.values();
+        contexts.any(|it| it.root == root && it.stream.is_some() && !it.pending)
+    }
+
     /// `proxy_on_tick`.
     ///
     /// # Errors

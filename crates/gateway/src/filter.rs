@@ -17,8 +17,8 @@ mod world;
 pub(crate) use attributes::Reached;
 pub(crate) use body::Filtered;
 pub use registry::{Registry, Sample};
-pub(crate) use seats::keep;
 pub use seats::try_out;
+pub(crate) use seats::{keep, seats};
 pub use services::Services;
 pub(crate) use stream::{Passage, Passed};
 

@@ -18,6 +18,11 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// The number of the next connection.
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
+/// The number of one more connection, of all connections of the program.
+pub(crate) fn number() -> u64 {
+    NUMBER.fetch_add(1, Relaxed)
+}
+
 /// What is the same for every request of a connection.
 pub(crate) struct Peer {
     address: HeaderValue,
@@ -69,7 +74,7 @@ impl Peer {
             // An address is always a valid field value.
             address: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
             port,
-            number: NUMBER.fetch_add(1, Relaxed),
+            number: number(),
             proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
             trusted: trusted.allows_address(None, None, address, port),
             destination: None,

@@ -18,6 +18,7 @@ mod routes;
 mod server;
 mod settings;
 mod stall;
+pub mod tcp;
 pub mod upstream;
 
 pub use listener::Bound;

@@ -45,6 +45,10 @@ impl Bound {
         self.tls.is_some()
     }
 
+    pub(crate) fn tls(&self) -> Option<&Arc<ServerConfig>> {
+        self.tls.as_ref()
+    }
+
     pub(crate) fn into_tokio(self) -> std::io::Result<tokio::net::TcpListener> {
         tokio::net::TcpListener::from_std(self.socket)
     }

@@ -2,10 +2,11 @@
 
 use crate::body::{Incoming, Outgoing, Received};
 use crate::failure::Failure;
-use crate::filter::{Passage, Passed, Services};
+use crate::filter::{Filters, Passage, Passed, Services};
 use crate::forwarded::Peer;
 use crate::routes::{Found, Routes, Target};
 use crate::settings::Settings;
+use crate::tcp::Inlet;
 use crate::upstream::Asked;
 use crate::{id, quiet};
 use arc_swap::ArcSwap;
@@ -21,6 +22,8 @@ use tokio::sync::watch;
 /// What every request of the program shares.
 pub(crate) struct Shared {
     pub(crate) routes: ArcSwap<Routes>,
+    /// Listeners for bare TCP.
+    pub(crate) inlets: Vec<Arc<Inlet>>,
     pub(crate) settings: Settings,
     pub(crate) tasks: Tasks,
     /// What filters share.
@@ -32,6 +35,18 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Every filter that stands before something, each once.
+    pub(crate) fn filters(&self) -> Filters {
+        let leads: Vec<_> = self.inlets.iter().map(|inlet| inlet.leads()).collect();
+        let mut filters = self.routes.load().filters().to_vec();
+        for filter in leads.iter().flat_map(|leads| leads.filters.iter()) {
+            if !filters.iter().any(|known| Arc::ptr_eq(known, filter)) {
+                filters.push(Arc::clone(filter));
+            }
+        }
+        filters.into()
+    }
+
     /// Answers one request. Never fails: what goes wrong is an answer too.
     pub(crate) async fn serve(
         self: Arc<Self>,

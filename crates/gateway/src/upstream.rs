@@ -1,4 +1,4 @@
-//! Upstreams: plain HTTP servers that a route leads to, as it could lead to a component.
+//! Upstreams: plain servers that a route leads to, as it could lead to a component.
 //!
 //! `exchange.rs` is one request from top to bottom. What decides is kept apart from what acts:
 //! `members.rs`, `ring.rs`, `outlier.rs`, `verdict.rs`, `budget.rs` and `redirect.rs` know no
@@ -9,6 +9,7 @@ mod ask;
 mod budget;
 mod call;
 mod checks;
+mod connect;
 mod endpoint;
 mod exchange;
 mod headers;
@@ -37,6 +38,7 @@ use tokio::sync::Notify;
 
 pub(crate) use answer::Proxied;
 pub(crate) use call::uri;
+pub(crate) use connect::Connected;
 pub(crate) use exchange::Asked;
 pub use mirror::Mirror;
 pub(crate) use replay::Pulled;

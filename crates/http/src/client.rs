@@ -15,6 +15,7 @@ mod destination;
 mod dial;
 mod error;
 mod network;
+mod opened;
 mod places;
 mod pool;
 mod stream;
@@ -27,6 +28,7 @@ pub use classify::{Phase, connect as classify_connect, hyper as classify, tls as
 pub use destination::{Destination, Tls};
 pub use error::Error;
 pub use network::{Network, Resolve, System};
+pub use opened::Opened;
 pub use places::Places;
 pub use target::{Protocol, strip_hop_by_hop};
 pub use tunnel::{Held, Tunnel};

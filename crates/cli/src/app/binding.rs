@@ -52,7 +52,11 @@ pub(super) fn needed(
             && imports.iter().any(|import| capabilities::is_of(binding.capability, import.id()))
     });
     let watched = || app.watches.iter().any(|watch| watch.binding == binding.name);
-    binding.at.is_some() || asked || watched()
+    let shared = || {
+        let is = |name: &String| KeyValue::NAME == binding.capability && *name == binding.name;
+        app.filters.iter().any(|filter| filter.shared_data.as_ref().is_some_and(is))
+    };
+    binding.at.is_some() || asked || watched() || shared()
 }
 
 /// Opens bindings, and adds those that cannot be opened to the problems.

@@ -1,8 +1,9 @@
 //! From a filter's section to plugins that were tried.
 
 use super::problems::Problems;
-use super::{Host, Led};
+use super::{App, Host, Led};
 use crate::beside::beside;
+use crate::shared::Kept;
 use ::filter::{HeadersStop, Isolation, Limits, Module, OnFailure, Plugin};
 use base::Result;
 use deployment::{FilterUse, Http};
@@ -10,6 +11,7 @@ use engine::Source;
 use gateway::filter::{Clusters, Filters, try_out};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// The filters of an app, by their names.
 pub(crate) type All = BTreeMap<String, Made>;
@@ -35,7 +37,7 @@ pub(super) async fn all(
     let clusters = clusters(upstreams);
     let mut all = All::new();
     for of in &app.filters {
-        let uses = app.http.iter().flat_map(uses).filter(|it| it.name == of.name);
+        let uses = uses(app).filter(|it| it.name == of.name);
         let configurations = uses.filter_map(|it| it.configuration.as_ref());
         let configurations: Vec<bytes::Bytes> =
             configurations.map(|text| text.reveal().to_owned().into()).collect();
@@ -50,8 +52,11 @@ pub(super) async fn all(
 }
 
 /// Where filters stand.
-fn uses(http: &Http) -> impl Iterator<Item = &FilterUse> {
-    http.filters.iter().chain(http.routes.iter().flat_map(|route| &route.filters))
+fn uses(app: &deployment::App) -> impl Iterator<Item = &FilterUse> {
+    let of_http = app.http.iter().flat_map(|http| {
+        http.filters.iter().chain(http.routes.iter().flat_map(|route| &route.filters))
+    });
+    of_http.chain(app.tcp.iter().flat_map(|tcp| &tcp.filters))
 }
 
 /// The upstreams, as filters call them.
@@ -60,9 +65,31 @@ pub(crate) fn clusters(upstreams: &BTreeMap<String, Led>) -> Clusters {
     upstreams.iter().map(cluster).collect()
 }
 
+/// Where filters keep what they share, by `vm-id`. What an earlier file kept there goes on.
+pub(super) fn shared(app: &App, earlier: Option<&App>) -> BTreeMap<String, Arc<Kept>> {
+    let earlier = || earlier.into_iter().flat_map(|app| app.shared.values());
+    let filters = || app.plan.filters.iter();
+    let kept = filters().filter_map(|of| {
+        // What could not be opened was reported.
+        let store = app.store(of.shared_data.as_ref()?)?;
+        let same_vm = filters().filter(|other| other.vm_id == of.vm_id);
+        let callback =
+            same_vm.map(|it| it.limits.callback.unwrap_or(Limits::default().callback)).min();
+        // Some time is left to the filter itself.
+        let wait = callback.unwrap_or_default() / 2;
+        let same = earlier().find(|kept| kept.is(store, wait)).map(Arc::clone);
+        Some((of.vm_id.clone(), same.unwrap_or_else(|| Kept::new(store, wait))))
+    });
+    kept.collect()
+}
+
 /// The filters before a route: those of the server, then its own.
 pub(super) fn before(all: &All, http: &Http, route: &deployment::Route) -> Filters {
-    let uses = http.filters.iter().chain(&route.filters);
+    placed(all, http.filters.iter().chain(&route.filters))
+}
+
+/// The filters that stand there, each with its configuration.
+pub(super) fn placed<'a>(all: &All, uses: impl Iterator<Item = &'a FilterUse>) -> Filters {
     uses.filter_map(|it| all.get(&it.name)?.find(it.configuration.as_ref())).collect()
 }
 
@@ -109,7 +136,7 @@ async fn one(
     let earlier = earlier.filter(as_before);
     let plugin = match earlier {
         Some(made) => Arc::clone(&made.plugin),
-        None => tried(plugin(of, module), clusters)?,
+        None => tried(plugin(of, module), clusters).await?,
     };
     let mut others: Vec<Arc<Plugin>> = Vec::new();
     for configuration in configurations {
@@ -122,18 +149,23 @@ async fn one(
             Some(same) => Arc::clone(same),
             None => {
                 let configuration = configuration.clone();
-                tried(Plugin { configuration, ..(*plugin).clone() }, clusters)?
+                tried(Plugin { configuration, ..(*plugin).clone() }, clusters).await?
             }
         });
     }
     Ok(Made { of: of.clone(), bytes, plugin, others })
 }
 
-/// Starts and configures it once, away from all requests.
-fn tried(plugin: Plugin, clusters: &Clusters) -> Result<Arc<Plugin>> {
-    let plugin = Arc::new(plugin);
-    try_out(&plugin, clusters.clone())?;
-    Ok(plugin)
+/// Starts and configures it once, away from all requests, and from what answers other filters.
+async fn tried(plugin: Plugin, clusters: &Clusters) -> Result<Arc<Plugin>> {
+    let (plugin, clusters, runtime) = (Arc::new(plugin), clusters.clone(), Handle::current());
+    beside(move || {
+        // What it begins needs one.
+        let _inside = runtime.enter();
+        try_out(&plugin, clusters)?;
+        Ok(plugin)
+    })
+    .await
 }
 
 /// What the file says, and where it says nothing what is usual.

@@ -39,6 +39,7 @@ mod routes;
 mod run;
 mod shutdown;
 mod stream;
+mod tcp;
 mod timers;
 mod tls;
 mod transcripts;

@@ -31,6 +31,12 @@ pub(crate) const FILTER: Keys = Keys {
              fresh one. Left out: `worker`.",
         ),
         Key("vm-id", "\"shared\"", "Under which name virtual machines share data and queues."),
+        Key(
+            "shared-data",
+            "\"default\"",
+            "The key-value binding that keeps what filters of its `vm-id` share, so that several \
+             hosts have the same. Left out: this process's memory.",
+        ),
         Key("vm-configuration", "\"…\"", "What the virtual machine starts with."),
         Key("environment", "{ LEVEL = \"info\" }", "Its environment variables."),
         Key(

@@ -5,8 +5,8 @@ use super::{Key, Keys};
 pub(crate) const UPSTREAM: Keys = Keys {
     path: "upstream.NAME",
     heading: "[upstream.NAME]",
-    about: "HTTP servers that answer alike. Being named here is what lets them be reached, also at \
-            private addresses.",
+    about: "Servers that answer alike, HTTP's unless a [tcp.NAME] leads to them. Being named here \
+            is what lets them be reached, also at private addresses.",
     keys: &[
         Key(
             "endpoints",
@@ -141,9 +141,10 @@ pub(crate) const EJECTION: Keys = Keys {
 pub(crate) const HEALTH: Keys = Keys {
     path: "upstream.NAME.health",
     heading: "health = { … }",
-    about: "How each server is asked whether it is well: any answer of 2xx says so.",
+    about: "How each server is asked whether it is well: any answer of 2xx says so, or, without \
+            `path`, that a connection can be made.",
     keys: &[
-        Key("path", "\"/healthz\"", "What is asked for."),
+        Key("path", "\"/healthz\"", "What is asked for. Left out: nothing."),
         Key("interval", "\"10s\"", "How often."),
         Key("timeout", "\"2s\"", "How long an answer may take."),
         Key("healthy", "2", "After how many good answers in a row a server is well again."),

@@ -18,7 +18,8 @@ pub(crate) fn get(
     call.check(cas, 4)?;
     let (key, state) = call.bytes(key, key_size)?;
     let vm_id = Arc::clone(&state.plugin.vm_id);
-    let (value, number) = state.outside.shared().get(&vm_id, key).ok_or(Status::NotFound)?;
+    let found = state.outside.shared().get(&vm_id, key)?;
+    let (value, number) = found.ok_or(Status::NotFound)?;
     call.give(&value, data, size)?;
     Ok(call.put_u32(cas, number)?)
 }

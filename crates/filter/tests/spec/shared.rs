@@ -54,7 +54,7 @@ fn swaps_from_many_threads_add_up() {
     let add = || {
         for _ in 0..1000 {
             loop {
-                let (value, number) = data.get("a", b"k").unwrap_or(("0".into(), 0));
+                let (value, number) = data.get("a", b"k").unwrap().unwrap_or(("0".into(), 0));
                 let sum = std::str::from_utf8(&value).unwrap().parse::<u32>().unwrap() + 1;
                 match data.set("a", b"k", sum.to_string().into(), number) {
                     // Who comes first makes the key without a number.
@@ -74,7 +74,7 @@ fn swaps_from_many_threads_add_up() {
             scope.spawn(add);
         }
     });
-    assert_eq!(data.get("a", b"k").unwrap().0, "4000");
+    assert_eq!(data.get("a", b"k").unwrap().unwrap().0, "4000");
 }
 
 /// What is shared is bounded.

@@ -105,6 +105,34 @@ fn data_may_have_to_wait() {
     assert_eq!(body(&out(&mut chain, Way::Response)).0, "aXcd");
 }
 
+/// As much as a filter may hold comes to it, and then nothing more.
+#[test]
+fn a_filter_that_waits_is_given_all_that_it_may_hold() {
+    let host = Host::with(&telling(0, 1), |plugin| plugin.limits.buffer = 100 << 10);
+    let mut chain = tcp(&host);
+    chain.put_connection();
+    assert_eq!(out(&mut chain, Way::Request), [Out::Head(false)]);
+    let part = bytes::Bytes::from(vec![0; 50 << 10]);
+    for _ in 0..2 {
+        assert!(chain.wants(Way::Request));
+        chain.put_data(Way::Request, part.clone(), false);
+    }
+    assert!(!chain.wants(Way::Request) && chain.wants(Way::Response));
+}
+
+/// A plugin is known to have streams for as long as they last.
+#[test]
+fn a_plugin_has_streams_until_they_are_over() {
+    let host = Host::new(&telling(0, 0));
+    let running = host.running();
+    let has_streams = || lock(&running.vm).has_streams(running.root);
+    assert!(!has_streams());
+    let chain = tcp(&host);
+    assert!(has_streams());
+    drop(chain);
+    assert!(!has_streams());
+}
+
 /// "or closed using `proxy_close_stream`."
 #[test]
 fn a_filter_closes_a_connection() {

@@ -31,7 +31,7 @@ fn key(plugin: &Arc<Plugin>) -> usize {
 }
 
 /// The seats of `filters` on this thread, made where there are none yet.
-pub(super) fn seats(shared: &Shared, filters: &Filters) -> Vec<Arc<Seat>> {
+pub(crate) fn seats(shared: &Shared, filters: &Filters) -> Vec<Arc<Seat>> {
     HERE.with_borrow_mut(|here| {
         let here = here.get_or_insert_with(|| Here::new(&shared.services, &shared.tasks));
         filters.iter().map(|plugin| here.seat(plugin)).collect()
@@ -67,7 +67,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, stop: Stop) {
     let mut rerouted = shared.rerouted.subscribe();
     loop {
         rerouted.mark_unchanged();
-        let used = shared.routes.load().filters();
+        let used = shared.filters();
         let seats = seats(&shared, &used);
         for seat in &seats {
             if let Err(absent) = seat.running() {
@@ -90,8 +90,17 @@ pub(crate) async fn keep(shared: Arc<Shared>, stop: Stop) {
     }
 }
 
-/// Ends a plugin, as soon as it says that it is done.
+/// Ends a plugin, as soon as it says that it is done. Streams that it has, which may last, go on
+/// with it before.
 async fn end(running: Running, worker: Arc<Worker>, stop: Stop) {
+    while lock(&running.vm).has_streams(running.root) {
+        tokio::select! {
+            biased;
+            // Then it ends as all others do.
+            () = stop.wait() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
     let until = tokio::time::Instant::now() + PATIENCE;
     loop {
         let is_last = stop.is_now() || tokio::time::Instant::now() >= until;

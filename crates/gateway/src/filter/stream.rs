@@ -44,7 +44,7 @@ impl Passage {
         let (mut parts, body) = request.into_parts();
         let connection = Connection::new(peer, parts.version, id);
         parts.extensions.insert(connection.reached());
-        let chain = Chain::http(&seats::seats(shared, filters), Box::new(connection));
+        let chain = Chain::http(&seats(shared, filters), Box::new(connection));
         let flow = Flow::new(chain);
         let headers = head(&mut parts, host, peer);
         {

@@ -151,7 +151,7 @@ impl Outside for World {
     }
 
     fn shared(&self) -> &dyn SharedData {
-        &*self.services.data
+        &self.services.data
     }
 
     fn queues(&self) -> &dyn Queues {

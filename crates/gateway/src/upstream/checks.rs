@@ -61,8 +61,13 @@ async fn ask(upstream: &Arc<Upstream>, endpoint: Arc<Endpoint>, rule: &Check) {
 
 /// What is wrong with a server, if something is.
 async fn answer(upstream: &Upstream, endpoint: &Endpoint, rule: &Check) -> Result<(), String> {
+    let Some(path) = &rule.path else {
+        let opened = tokio::time::timeout(rule.timeout, endpoint.checker.open(rule.timeout)).await;
+        let opened = opened.map_err(|_elapsed| "it took too long".to_owned())?;
+        return opened.map(drop).map_err(|error| error.to_string());
+    };
     let host = upstream.settings.host.clone().unwrap_or_else(|| endpoint.place.authority());
-    let uri = Uri::builder().scheme("http").authority(host).path_and_query(&*rule.path).build();
+    let uri = Uri::builder().scheme("http").authority(host).path_and_query(&**path).build();
     let body: replay::Pulled = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
     let mut request = Request::new(body);
     *request.uri_mut() = uri.map_err(|error| error.to_string())?;

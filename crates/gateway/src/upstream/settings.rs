@@ -148,8 +148,8 @@ pub struct Outlier {
 /// How servers are asked whether they are well.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// The path and query that is asked for.
-    pub path: String,
+    /// The path and query that is asked for; `None`: that a connection can be made is enough.
+    pub path: Option<String>,
     /// How often.
     pub interval: Duration,
     /// How long an answer may take.

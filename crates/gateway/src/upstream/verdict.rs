@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn several_answers_in_a_row_change_the_verdict_both_ways() {
         let second = Duration::from_secs(1);
-        let (path, healthy, unhealthy) = ("/".to_owned(), 2, 3);
-        let rule = Check { path, interval: second, timeout: second, healthy, unhealthy };
+        let (healthy, unhealthy) = (2, 3);
+        let rule = Check { path: None, interval: second, timeout: second, healthy, unhealthy };
         let verdict = Verdict::default();
         let note = |good| (verdict.note(good, &rule), verdict.is_well());
         assert_eq!([note(false), note(false), note(true)], [(false, true); 3]);

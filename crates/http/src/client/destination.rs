@@ -49,6 +49,7 @@ pub struct Tls {
     both: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
+    bare: Arc<ClientConfig>,
 }
 
 impl Tls {
@@ -56,7 +57,13 @@ impl Tls {
     pub fn new(both: Arc<ClientConfig>) -> Self {
         let http1 = tls::with_alpn(&both, tls::ALPN_HTTP1);
         let http2 = tls::with_alpn(&both, tls::ALPN_HTTP2);
-        Self { both, http1, http2 }
+        let bare = tls::with_alpn(&both, &[]);
+        Self { both, http1, http2, bare }
+    }
+
+    /// The one that offers nothing, for those who speak another protocol than HTTP.
+    pub(super) fn bare(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.bare)
     }
 
     /// The one that offers what `protocol` needs.

@@ -12,6 +12,7 @@ use super::{Error, Settings, classify};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -104,6 +105,22 @@ impl Dialer {
         }
     }
 
+    /// Connects to the one place that the client has, and leaves it to others to speak, in time.
+    pub(super) async fn open(&self, patience: Duration) -> Result<Stream, Error> {
+        let Reach::Only(destination) = &self.reach else { return Err(Error::ConfigurationError) };
+        let deadline = super::after(self.settings.connect_timeout);
+        let socket = self.network.socket(deadline).await?;
+        let connecting = async {
+            let tcp = attempt(destination.address).await?;
+            let transport = match &destination.tls {
+                None => Transport::Plain(tcp),
+                Some((tls, name)) => handshake(tls.bare(), name.clone(), tcp).await?,
+            };
+            Ok(Stream::new(transport, patience, socket))
+        };
+        timeout_at(deadline, connecting).await.unwrap_or(Err(Error::ConnectionTimeout))
+    }
+
     async fn connect(
         &self,
         key: &Key,
@@ -132,13 +149,12 @@ impl Dialer {
                 (name, self.network.tls(key.protocol).await?)
             }
         };
-        let connector = TlsConnector::from(config);
-        let tls = connector.connect(name, tcp).await.map_err(|error| classify::tls(&error))?;
-        let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+        let transport = handshake(config, name, tcp).await?;
+        let http2 = transport.alpn() == Some(b"h2");
         if key.protocol == Protocol::Http2 && !http2 {
             return Err(Error::HttpProtocolError);
         }
-        Ok((Transport::Tls(Box::new(tls)), http2))
+        Ok((transport, http2))
     }
 
     async fn http1(&self, stream: TokioIo<Stream>) -> Result<Dialed, Error> {
@@ -169,6 +185,15 @@ impl Dialer {
             .map_err(|error| classify::hyper(&error, classify::Phase::Head))?;
         Ok(Dialed::Http2(Http2::drive(sender, connection)))
     }
+}
+
+async fn handshake(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    tcp: TcpStream,
+) -> Result<Transport, Error> {
+    let tls = TlsConnector::from(config).connect(name, tcp).await;
+    Ok(Transport::Tls(Box::new(tls.map_err(|error| classify::tls(&error))?)))
 }
 
 /// The first of several addresses that answers; each later one starts a little later, or as soon

@@ -2,6 +2,7 @@
 
 use super::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -26,7 +27,29 @@ pub(super) enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Transport {
+    /// The protocol that both sides chose.
+    pub(super) fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.get_ref().1.alpn_protocol(),
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+}
+
 impl Stream {
+    /// This end of the connection.
+    pub(super) fn local(&self) -> io::Result<SocketAddr> {
+        self.transport.tcp().local_addr()
+    }
+
     pub(super) fn new(
         transport: Transport,
         patience: Duration,

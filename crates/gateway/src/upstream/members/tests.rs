@@ -35,8 +35,8 @@ fn balances() -> [Balance; 3] {
 
 fn make_ill(endpoint: &Endpoint) {
     let second = Duration::from_secs(1);
-    let (path, healthy, unhealthy) = (String::new(), 1, 1);
-    let rule = Check { path, interval: second, timeout: second, healthy, unhealthy };
+    let (healthy, unhealthy) = (1, 1);
+    let rule = Check { path: None, interval: second, timeout: second, healthy, unhealthy };
     assert!(endpoint.verdict.note(false, &rule));
 }
 
