@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     }
     let calls = module(&folder, "filter-calls", &engines)?;
     let none = streams(&[seat(&worker, &calls, "none", "log 0")?])?;
-    for call in ["log", "time", "get", "miss", "replace", "property"] {
+    for call in ["log", "count", "time", "get", "miss", "replace", "property"] {
         let seat = seat(&worker, &calls, call, &format!("{call} {CALLS}"))?;
         show(&format!("a host call: {call}"), streams(&[seat])?.less(none, CALLS));
     }

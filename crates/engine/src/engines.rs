@@ -196,7 +196,7 @@ fn resident() -> usize {
     let release = release.as_ref().and_then(|system| system.release().to_str());
     let mut numbers = release.unwrap_or_default().split(['.', '-']).map(str::parse);
     match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (6_u32, 7_u32) => 128 << 10,
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (6_u32, 7_u32) => 48 << 10,
         _ => 2 << 20,
     }
 }

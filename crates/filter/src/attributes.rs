@@ -7,6 +7,7 @@ use crate::stream::{Pipe, Stream};
 use bytes::Bytes;
 use http_types::HeaderValue;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// What is known of the plugin.
 pub(crate) fn of_plugin(plugin: &Plugin, path: &[&str]) -> Option<Value> {
@@ -43,7 +44,7 @@ fn of_request(stream: &Stream, path: &[&str]) -> Option<Value> {
         ["referer"] => field(headers, "referer"),
         ["useragent"] => field(headers, "user-agent"),
         ["id"] => field(headers, "x-request-id"),
-        ["time"] => Some(Value::Time(stream.time)),
+        ["time"] => Some(Value::Time(SystemTime::now().checked_sub(stream.begun.elapsed())?)),
         ["duration"] => Some(Value::Duration(stream.ended? - stream.begun)),
         ["size"] => Some(Value::Int(signed(stream.request.size))),
         ["headers_bytes"] => Some(Value::Int(signed(size(headers)))),

@@ -125,7 +125,8 @@ impl Headers {
     /// Every value of `name`.
     pub fn get_all<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a HeaderValue> {
         let pseudo = name.starts_with(b":").then(|| self.get(name)).flatten();
-        let fields = HeaderName::from_bytes(name).ok();
+        // The map looks names up in any case, and what is no name is not there.
+        let fields = std::str::from_utf8(name).ok();
         let fields = fields.map(|name| self.fields.get_all(name).into_iter());
         pseudo.into_iter().chain(fields.into_iter().flatten())
     }

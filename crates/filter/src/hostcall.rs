@@ -95,8 +95,9 @@ impl<'a> Call<'a> {
     /// Whether the place and the size of a block may be written there. Calls that give something
     /// look first, whatever they find.
     pub(crate) fn check_block(&mut self, data: u32, size: u32) -> Result<(), Status> {
-        self.check(data, WORD)?;
-        self.check(size, WORD)
+        let (memory, _) = self.parts()?;
+        slice(memory, data, WORD)?;
+        slice(memory, size, WORD).map(drop)
     }
 
     /// Writes bytes to a place of the guest's.
@@ -138,8 +139,8 @@ impl<'a> Call<'a> {
         let block = self.allocate(length)?;
         let (memory, state) = self.parts()?;
         fill(slice_mut(memory, block, length)?, state).ok_or(Status::InternalFailure)?;
-        self.put_u32(data, block)?;
-        self.put_u32(size, length)?;
+        slice_mut(memory, data, WORD)?.copy_from_slice(&block.to_le_bytes());
+        slice_mut(memory, size, WORD)?.copy_from_slice(&length.to_le_bytes());
         Ok(())
     }
 
@@ -148,10 +149,12 @@ impl<'a> Call<'a> {
         if length == 0 {
             return Ok(0);
         }
+        // Taken out, as a copy would cost more than the call; nobody looks for it meanwhile.
         let allocator = self.allocator().ok_or(Status::InvalidMemoryAccess)?;
         let before = std::mem::replace(&mut self.state().phase, Phase::Allocating);
         let block = allocator.call(self.0.as_context_mut(), length);
-        self.state().phase = before;
+        let state = self.state();
+        (state.phase, state.allocator) = (before, Some(allocator));
         match block.map_err(Fail::Trap)? {
             0 => Err(Status::InvalidMemoryAccess.into()),
             block => Ok(block),
@@ -159,8 +162,8 @@ impl<'a> Call<'a> {
     }
 
     fn allocator(&mut self) -> Option<TypedFunc<u32, u32>> {
-        if let Some(allocator) = &self.0.data().allocator {
-            return Some(allocator.clone());
+        if let Some(allocator) = self.state().allocator.take() {
+            return Some(allocator);
         }
         let names = ["proxy_on_memory_allocate", "malloc"];
         let function = names.iter().find_map(|name| self.0.get_export(name)?.into_func())?;

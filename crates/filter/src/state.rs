@@ -107,6 +107,8 @@ pub(crate) struct State {
     pub(crate) queues: HashSet<u32>,
     /// Contexts that said that they are done.
     pub(crate) done: Vec<u32>,
+    /// Room for a value on its way to the guest.
+    pub(crate) scratch: Vec<u8>,
     /// Properties of plugins, by context and path.
     pub(crate) properties: HashMap<(u32, Bytes), Bytes>,
     /// What plugins said of properties of their streams, by the plugin's context and path.
@@ -135,6 +137,7 @@ impl State {
             metrics: Vec::new(),
             queues: HashSet::new(),
             done: Vec::new(),
+            scratch: Vec::new(),
             properties: HashMap::new(),
             declared: HashMap::new(),
             expressions: Expressions::default(),

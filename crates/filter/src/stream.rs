@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::Context;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// Which way something goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,6 @@ pub(crate) struct Stream {
     /// What filters have set, by the path as they wrote it.
     pub(crate) properties: HashMap<Bytes, Bytes>,
     pub(crate) details: Bytes,
-    pub(crate) time: SystemTime,
     pub(crate) begun: Instant,
     pub(crate) ended: Option<Instant>,
     /// The answer that a filter gave, and which.
@@ -137,7 +136,6 @@ impl Stream {
             attributes,
             properties: HashMap::new(),
             details: Bytes::new(),
-            time: SystemTime::now(),
             begun: Instant::now(),
             ended: None,
             reply: None,

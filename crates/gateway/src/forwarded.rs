@@ -26,7 +26,8 @@ pub(crate) fn number() -> u64 {
 /// What is the same for every request of a connection.
 pub(crate) struct Peer {
     address: HeaderValue,
-    port: u16,
+    /// The other end of the connection.
+    end: SocketAddr,
     /// Of all connections of the program.
     number: u64,
     proto: HeaderValue,
@@ -73,7 +74,7 @@ impl Peer {
         Self {
             // An address is always a valid field value.
             address: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
-            port,
+            end: SocketAddr::new(address.to_canonical(), port),
             number: number(),
             proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
             trusted: trusted.allows_address(None, None, address, port),
@@ -85,8 +86,8 @@ impl Peer {
     }
 
     /// The other end of the connection, and the connection's number.
-    pub(crate) fn end(&self) -> (&str, u16, u64) {
-        (self.address.to_str().unwrap_or_default(), self.port, self.number)
+    pub(crate) fn end(&self) -> (SocketAddr, u64) {
+        (self.end, self.number)
     }
 
     /// Whether the client spoke TLS, to us or to the proxy that we believe.

@@ -70,7 +70,7 @@ pub(super) const FILTER: &[Goal] = &[
     Goal {
         words: "a host call of scalars, ns",
         at_most: 10.0,
-        measure: Measure::PerCall("wharf-call-log", "wharf-call-none"),
+        measure: Measure::PerCall("wharf-call-count", "wharf-call-none"),
     },
     Goal {
         words: "a header read, with the guest's `malloc`, ns",

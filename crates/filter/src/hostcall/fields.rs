@@ -69,29 +69,37 @@ pub(crate) fn get(
     call.check_block(data, size)?;
     let (name, state) = call.bytes(key, key_size)?;
     let abi = state.abi;
-    let value = map(state, kind).and_then(|fields| {
-        let first = fields.get(name)?.clone();
-        let mut all = fields.get_all(name);
-        all.next();
-        match all.next() {
-            None => Some((first, None)),
-            Some(_) => Some((first, Some(joined(fields, name)))),
-        }
-    });
-    match value {
-        Some((first, None)) => call.give(first.as_bytes(), data, size),
-        Some((_, Some(all))) => call.give(&all, data, size),
+    let mut value = std::mem::take(&mut state.scratch);
+    value.clear();
+    let is_there = map(state, kind).is_some_and(|fields| write_all(fields, name, &mut value));
+    let given = match is_there {
+        true => call.give(&value, data, size),
         // Before 0.2.0 what is missing is an empty value.
-        None if abi == Abi::V0_1_0 => call.give(&[], data, size),
-        None => Err(Status::NotFound.into()),
+        false if abi == Abi::V0_1_0 => call.give(&[], data, size),
+        false => Err(Status::NotFound.into()),
+    };
+    if value.capacity() <= MOST_SCRATCH {
+        call.state().scratch = value;
     }
+    given
 }
 
-/// Every value of a name as one (RFC 9110, section 5.3); cookies are put together in their own way.
-fn joined(fields: &Headers, name: &[u8]) -> Vec<u8> {
-    let between: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
-    let values: Vec<&[u8]> = fields.get_all(name).map(|value| value.as_bytes()).collect();
-    values.join(between)
+/// What is kept for the next header.
+const MOST_SCRATCH: usize = 4 << 10;
+
+/// Writes every value of a name as one (RFC 9110, section 5.3); cookies are put together in their
+/// own way. Says whether there is any.
+fn write_all(fields: &Headers, name: &[u8], to: &mut Vec<u8>) -> bool {
+    let mut is_there = false;
+    for value in fields.get_all(name) {
+        if is_there {
+            let is_cookie = name.eq_ignore_ascii_case(b"cookie");
+            to.extend_from_slice(if is_cookie { b"; " } else { b", " });
+        }
+        to.extend_from_slice(value.as_bytes());
+        is_there = true;
+    }
+    is_there
 }
 
 /// `proxy_add_header_map_value`.

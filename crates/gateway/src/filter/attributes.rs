@@ -20,7 +20,7 @@ impl Reached {
 
 /// The connection of a stream.
 pub(super) struct Connection {
-    source: Option<SocketAddr>,
+    source: SocketAddr,
     destination: Option<SocketAddr>,
     session: Option<Arc<Session>>,
     reached: Reached,
@@ -31,8 +31,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(peer: &Peer, version: Version, request_id: &Arc<str>) -> Self {
-        let (address, port, number) = peer.end();
-        let source = address.parse().ok().map(|address| SocketAddr::new(address, port));
+        let (source, number) = peer.end();
         let (destination, session) = (peer.destination, peer.session.as_ref().map(Arc::clone));
         let (reached, request_id) = (Reached::default(), Arc::clone(request_id));
         Self { source, destination, session, reached, number, version, request_id }
@@ -47,8 +46,8 @@ impl Connection {
 impl Attributes for Connection {
     fn get(&self, path: &[&str]) -> Option<Value> {
         match path {
-            ["source", "address"] => Some(Value::text(self.source?.to_string())),
-            ["source", "port"] => Some(Value::Int(i64::from(self.source?.port()))),
+            ["source", "address"] => Some(Value::text(self.source.to_string())),
+            ["source", "port"] => Some(Value::Int(i64::from(self.source.port()))),
             ["destination", "address"] => Some(Value::text(self.destination?.to_string())),
             ["destination", "port"] => Some(Value::Int(i64::from(self.destination?.port()))),
             ["connection", "requested_server_name"] => {

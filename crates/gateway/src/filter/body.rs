@@ -69,6 +69,22 @@ impl Shared {
         }
     }
 
+    /// Puts in what is there of a body, so that a short one is whole when its head goes on.
+    pub(super) async fn fill(&self, way: Way) {
+        std::future::poll_fn(|cx| {
+            loop {
+                let Some(mut body) = self.lock().wanted(way) else { return Poll::Ready(()) };
+                let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
+                    // Whoever reads what comes out asks again.
+                    self.lock().source(way).body = Some(body);
+                    return Poll::Ready(());
+                };
+                self.lock().put(way, frame, body);
+            }
+        })
+        .await;
+    }
+
     /// Waits until a filter has answered, or the stream is cut off.
     pub(super) async fn turned(&self) {
         std::future::poll_fn(|cx| {
@@ -124,6 +140,12 @@ impl Flow {
             Some(body) => Ready::Ask(body),
             None => Ready::Nothing,
         }
+    }
+
+    /// The body to ask, unless all of it is there or it has to wait.
+    fn wanted(&mut self, way: Way) -> Option<Source> {
+        let asks = self.chain.whole(way).is_none() && self.chain.wants(way);
+        asks.then(|| self.source(way).body.take()).flatten()
     }
 
     /// Puts in what a body gave; the body comes back unless it has ended.

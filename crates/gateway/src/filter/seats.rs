@@ -5,8 +5,8 @@ use super::{Clusters, Filters, Services};
 use crate::path::Shared;
 use ::filter::{Plugin, Running, Seat, Worker, lock};
 use engine::{Stop, Tasks};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 struct Here {
     worker: Arc<Worker>,
     /// By their place in memory, which a plugin keeps while it is held here.
-    seats: HashMap<usize, Arc<Seat>>,
+    seats: FxHashMap<usize, Arc<Seat>>,
 }
 
 thread_local! {
@@ -44,7 +44,7 @@ impl Here {
         let world = move || -> Box<dyn ::filter::Outside> {
             Box::new(World::new(Arc::clone(&services), tasks.clone()))
         };
-        Self { worker: Worker::new(Box::new(world)), seats: HashMap::new() }
+        Self { worker: Worker::new(Box::new(world)), seats: FxHashMap::default() }
     }
 
     fn seat(&mut self, plugin: &Arc<Plugin>) -> Arc<Seat> {

@@ -60,7 +60,7 @@ impl Passage {
                 let ended = matches!(out, Out::Head(true));
                 let body = Filtered::new(passage.flow.clone(), Way::Request, ended);
                 let headers = passage.flow.lock().chain.head(Way::Request);
-                let request = rebuilt(parts, headers.unwrap_or_default(), &body)?;
+                let request = rebuilt(parts, host, headers.unwrap_or_default(), &body)?;
                 let request = request.map(|()| Received::Filtered(body));
                 Ok((passage, Passed::On(Box::new(request))))
             }
@@ -91,6 +91,9 @@ impl Passage {
             Ok(_) => return Err(broken(&Error::InternalError(None))),
             Err(error) => return Err(broken(&error)),
         };
+        if !ended {
+            self.flow.fill(Way::Response).await;
+        }
         let headers = self.flow.lock().chain.head(Way::Response).unwrap_or_default();
         let body = Filtered::new(self.flow, Way::Response, ended);
         let status = headers.status().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -119,20 +122,31 @@ fn head(parts: &mut Parts, host: &HeaderValue, peer: &Peer) -> Headers {
 }
 
 /// The request as the filters have left it.
-fn rebuilt(mut parts: Parts, headers: Headers, body: &Filtered) -> Result<Request<()>, Failure> {
+fn rebuilt(
+    mut parts: Parts,
+    was: &HeaderValue,
+    headers: Headers,
+    body: &Filtered,
+) -> Result<Request<()>, Failure> {
     let part = |name| headers.pseudo(name).map(HeaderValue::as_bytes).unwrap_or_default();
     // Filters can write nothing else, and what they were given came out of a request.
     let wrong = || Failure::plain(StatusCode::INTERNAL_SERVER_ERROR, "a filter made no request");
-    let authority = Authority::try_from(part(":authority")).ok().ok_or_else(wrong)?;
-    let path = PathAndQuery::try_from(part(":path")).ok().ok_or_else(wrong)?;
-    parts.method = Method::from_bytes(part(":method")).ok().ok_or_else(wrong)?;
+    let (method, path) = (part(":method"), part(":path"));
     let host = headers.pseudo(":authority").cloned();
-    let mut uri = Uri::builder().path_and_query(path);
-    // In the form in which it came: with the authority, or without.
-    if let Some(scheme) = parts.uri.scheme() {
-        uri = uri.scheme(scheme.clone()).authority(authority);
+    if parts.method.as_str().as_bytes() != method {
+        parts.method = Method::from_bytes(method).ok().ok_or_else(wrong)?;
     }
-    parts.uri = uri.build().ok().ok_or_else(wrong)?;
+    let same_path = parts.uri.path_and_query().is_some_and(|was| was.as_str().as_bytes() == path);
+    if !same_path || host.as_ref() != Some(was) {
+        let authority = Authority::try_from(part(":authority")).ok().ok_or_else(wrong)?;
+        let path = PathAndQuery::try_from(path).ok().ok_or_else(wrong)?;
+        let mut uri = Uri::builder().path_and_query(path);
+        // In the form in which it came: with the authority, or without.
+        if let Some(scheme) = parts.uri.scheme() {
+            uri = uri.scheme(scheme.clone()).authority(authority);
+        }
+        parts.uri = uri.build().ok().ok_or_else(wrong)?;
+    }
     parts.headers = headers.into_fields();
     // The length is that of what really comes.
     parts.headers.remove(CONTENT_LENGTH);

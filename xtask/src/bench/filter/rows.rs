@@ -62,6 +62,8 @@ pub(super) const ROWS: &[Row] = &[
     envoy("envoy-call-none", Target::Direct, Filters::Calls("log", 0)),
     wharf("wharf-call-log", Target::Direct, Filters::Calls("log", CALLS)),
     envoy("envoy-call-log", Target::Direct, Filters::Calls("log", CALLS)),
+    wharf("wharf-call-count", Target::Direct, Filters::Calls("count", CALLS)),
+    envoy("envoy-call-count", Target::Direct, Filters::Calls("count", CALLS)),
     wharf("wharf-call-time", Target::Direct, Filters::Calls("time", CALLS)),
     envoy("envoy-call-time", Target::Direct, Filters::Calls("time", CALLS)),
     wharf("wharf-call-get", Target::Direct, Filters::Calls("get", CALLS)),

@@ -27,7 +27,7 @@ pub(crate) mod filter_add_bare {
 pub(crate) mod filter_calls {
     #[test]
     fn every_call_works_as_often_as_it_is_made() {
-        for call in ["log", "time", "get", "miss", "replace", "property"] {
+        for call in ["log", "count", "time", "get", "miss", "replace", "property"] {
             let keys = format!("configuration = \"{call} 300\"");
             let answer = super::before_component("filter-calls", &keys).get("/");
             assert_eq!((answer.status, answer.header("x-calls")), (200, "300"), "{call}");

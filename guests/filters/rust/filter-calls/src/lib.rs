@@ -2,7 +2,7 @@
 //! benchmarks measure.
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, LogLevel, MapType};
+use proxy_wasm::types::{Action, ContextType, LogLevel, MapType, MetricType};
 
 proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root { call: Call::Time, times: 0 }));
@@ -10,9 +10,11 @@ proxy_wasm::main! {{
 
 #[derive(Clone, Copy)]
 enum Call {
-    /// A scalar goes out, and nothing comes back: a line of the log that nobody takes.
+    /// A line of the log that nobody takes.
     Log,
-    /// A scalar comes back.
+    /// Scalars go out: a counter grows.
+    Count(u32),
+    /// A number comes back, which the host writes.
     Time,
     /// A header comes back, for which the host calls the guest's allocator.
     Get,
@@ -38,6 +40,10 @@ impl RootContext for Root {
         let Some((call, times)) = text.split_once(' ') else { return false };
         self.call = match call {
             "log" => Call::Log,
+            "count" => match hostcalls::define_metric(MetricType::Counter, "calls") {
+                Ok(metric) => Call::Count(metric),
+                Err(_) => return false,
+            },
             "time" => Call::Time,
             "get" => Call::Get,
             "miss" => Call::Miss,
@@ -83,6 +89,7 @@ fn make(call: Call) {
     let map = MapType::HttpRequestHeaders;
     match call {
         Call::Log => hostcalls::log(LogLevel::Trace, "").unwrap(),
+        Call::Count(metric) => hostcalls::increment_metric(metric, 1).unwrap(),
         Call::Time => drop(hostcalls::get_current_time().unwrap()),
         Call::Get => {
             let value = hostcalls::get_map_value(map, "x-request-id").unwrap();
