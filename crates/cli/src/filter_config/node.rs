@@ -278,7 +278,7 @@ fn hint(key: &str) -> &'static str {
             "a route has its own configuration of a filter in \
              `filters = [{ name = \"…\", configuration = … }]`"
         }
-        "redirect" | "direct_response" => "a component may answer so",
+        "redirect" => "a component may answer so",
         "retry_policy" => "retries are those of an upstream",
         _ => "no equivalent",
     }

@@ -4,6 +4,7 @@ use super::cluster::{Cluster, Clusters};
 use super::data::text;
 use super::listener::{is_name, number, time};
 use super::node::{Node, Object};
+use std::fmt;
 use toml_edit::{Array, InlineTable, Table, Value, value};
 
 /// How long Envoy waits for an answer that is not told anything else.
@@ -16,8 +17,25 @@ pub(crate) struct Route {
     path: String,
     /// Whether Envoy asks for this very path.
     exact: bool,
-    upstream: String,
+    target: Target,
     mirror: Option<(String, i64)>,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq)]
+enum Target {
+    Upstream(String),
+    /// The answer itself: its status and its body.
+    Respond(i64, String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(name) => f.write_str(name),
+            Self::Respond(status, _) => write!(f, "status {status}"),
+        }
+    }
 }
 
 impl Route {
@@ -27,7 +45,17 @@ impl Route {
             table.insert("host", value(host));
         }
         table.insert("path", super::listener::plain(&self.path));
-        table.insert("upstream", value(&self.upstream));
+        match &self.target {
+            Target::Upstream(name) => table.insert("upstream", value(name)),
+            Target::Respond(status, body) => {
+                let mut respond = InlineTable::new();
+                respond.insert("status", (*status).into());
+                if !body.is_empty() {
+                    respond.insert("body", text(body));
+                }
+                table.insert("respond", value(respond))
+            }
+        };
         if let Some((upstream, percent)) = &self.mirror {
             table.insert("mirror", value(upstream));
             if *percent != 100 {
@@ -72,8 +100,8 @@ pub(crate) fn read<'a>(config: &Object<'a>, clusters: &Clusters<'a>) -> Vec<Rout
     routes
 }
 
-/// Which upstream gets what a route was for that is not there.
-fn instead<'a>(routes: &'a [Route], host: Option<&str>, node: &Node<'_>) -> Option<&'a str> {
+/// Who gets what a route was for that is not there.
+fn instead<'a>(routes: &'a [Route], host: Option<&str>, node: &Node<'_>) -> Option<&'a Target> {
     let matching = node.value().get("match")?;
     let path = ["prefix", "path", "path_separated_prefix", "pathSeparatedPrefix"];
     let path = path.iter().find_map(|key| matching.get(key)?.as_str());
@@ -83,7 +111,7 @@ fn instead<'a>(routes: &'a [Route], host: Option<&str>, node: &Node<'_>) -> Opti
         (route.host.is_none() || route.host.as_deref() == host) && path.starts_with(&route.path)
     });
     let best = candidates.max_by_key(|route| (route.host.is_some(), route.path.len()))?;
-    Some(&best.upstream)
+    Some(&best.target)
 }
 
 /// Whether a host that has routes may be answered by those of others too.
@@ -107,7 +135,7 @@ fn add(routes: &mut Vec<Route>, new: Route, node: &Node<'_>) {
     };
     if let Some(first) = routes.iter().find(covers) {
         // The same again is what two domains that differ in their port make.
-        if first.path != new.path || first.upstream != new.upstream {
+        if first.path != new.path || first.target != new.target {
             node.left(&format!(
                 "it is never reached: the route for `{}` stands before",
                 first.path
@@ -117,11 +145,11 @@ fn add(routes: &mut Vec<Route>, new: Route, node: &Node<'_>) {
     }
     let same = |route: &&mut Route| route.host == new.host && route.path == new.path;
     match routes.iter_mut().find(same) {
-        Some(first) if new.exact || first.upstream == new.upstream => *first = new,
+        Some(first) if new.exact || first.target == new.target => *first = new,
         Some(first) => {
-            let (path, upstream) = (&new.path, &first.upstream);
+            let (path, target) = (&new.path, &first.target);
             node.changed(&format!(
-                "it answers `{path}` too, which led to `{upstream}`: there is one route for it"
+                "it answers `{path}` too, which led to `{target}`: there is one route for it"
             ));
             *first = new;
         }
@@ -152,14 +180,19 @@ fn domain(node: &Node<'_>) -> Option<Option<String>> {
 fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
     route.skip(&["name", "metadata", "stat_prefix"]);
     let (path, exact, differs) = path(route)?;
+    if let Some(direct) = route.object("direct_response") {
+        let target = respond(&direct)?;
+        differs.iter().for_each(|(node, how)| node.changed(how));
+        return Some(Route { host: None, path, exact, target, mirror: None });
+    }
     let Some(action) = route.object("route") else {
-        let kinds = ["redirect", "direct_response", "filter_action", "non_forwarding_action"];
+        let kinds = ["redirect", "filter_action", "non_forwarding_action"];
         let kind = kinds.iter().find(|kind| route.take(kind).is_some());
         route.leave(match kind {
-            Some(&("redirect" | "direct_response")) => {
-                "a route leads to an upstream or a component; a component may answer so"
+            Some(&"redirect") => {
+                "`respond` of a route redirects to one address; a component may do it as here"
             }
-            _ => "a route leads to an upstream or a component",
+            _ => "a route leads to an upstream or a component, or is an answer",
         });
         return None;
     };
@@ -201,7 +234,18 @@ fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
         rewrite.left("the path reaches the upstream as it is");
     }
     let mirror = mirror(&action, clusters);
-    Some(Route { host: None, path, exact, upstream, mirror })
+    Some(Route { host: None, path, exact, target: Target::Upstream(upstream), mirror })
+}
+
+/// A `DirectResponseAction`.
+fn respond(direct: &Object<'_>) -> Option<Target> {
+    let status = direct.number("status").and_then(|status| i64::try_from(status).ok());
+    let Some(status) = status.filter(|status| (200..=599).contains(status)) else {
+        direct.leave("an answer has a status from 200 to 599");
+        return None;
+    };
+    let body = direct.object("body").and_then(|body| body.text("inline_string"));
+    Some(Target::Respond(status, body.unwrap_or_default().to_owned()))
 }
 
 /// What is not the same here, and where it stands.

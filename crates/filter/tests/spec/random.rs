@@ -227,7 +227,7 @@ fn make(call: &mut Body<'_>, calls: &[(usize, Vec<u32>)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 5))]
 
     /// Whatever a guest calls with whatever numbers, the host goes on and the stream stays one.
     #[test]
