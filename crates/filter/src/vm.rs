@@ -118,7 +118,8 @@ impl Vm {
         self.new_context(Some((root, stream.clone(), index)), Arc::clone(plugin))
     }
 
-    /// Calls about a context whose stream is brought along, and given back unless the guest left it.
+    /// Calls about a context whose stream is brought along, and given back unless the guest left
+    /// it.
     pub(crate) fn with<T>(
         &mut self,
         context: u32,

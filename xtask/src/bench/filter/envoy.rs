@@ -51,11 +51,12 @@ fn configuration(row: &Row, programs: &Programs, address: SocketAddr) -> Value {
         }),
         Target::Proxied => json!({ "match": { "prefix": "/" }, "route": { "cluster": "b" } }),
     };
+    let hosts = json!([{ "name": "all", "domains": ["*"], "routes": [route] }]);
     let manager = json!({
         "@type": of("filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "bench",
         "http_filters": filters,
-        "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [route] }] },
+        "route_config": { "virtual_hosts": hosts },
     });
     json!({ "static_resources": {
         "listeners": [{
@@ -105,5 +106,6 @@ fn of(extension: &str) -> String {
 }
 
 fn socket(address: SocketAddr) -> Value {
-    json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } })
+    let (ip, port) = (address.ip().to_string(), address.port());
+    json!({ "socket_address": { "address": ip, "port_value": port } })
 }
