@@ -104,11 +104,12 @@ impl Kept {
     /// Notes that a call about a key begins.
     fn begin(&self, key: &str) -> u64 {
         let mut known = self.known();
-        let is_full = known.len() >= MOST_KEYS
-            || known.values().map(Known::bytes).sum::<usize>() >= MOST_BYTES;
-        if is_full {
+        if known.values().map(Known::bytes).sum::<usize>() >= MOST_BYTES {
+            known.values_mut().for_each(|known| known.last = None);
+        }
+        if known.len() >= MOST_KEYS {
             // A number that is forgotten is one that does not fit: its filter asks again.
-            known.clear();
+            known.retain(|other, _| other == key);
         }
         let known = known.entry(key.to_owned()).or_default();
         known.call = CALL.fetch_add(1, Relaxed);

@@ -1,6 +1,7 @@
 //! The fields of a message as filters see them: pseudo headers are entries like all others.
 
 use crate::abi::Status;
+use crate::pairs::{MOST_BYTES, MOST_PAIRS};
 use http_types::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http_types::uri::{Authority, PathAndQuery, Scheme};
 use http_types::{Method, StatusCode};
@@ -37,6 +38,8 @@ pub struct Headers {
     part: Part,
     pseudo: [Option<HeaderValue>; 4],
     fields: HeaderMap,
+    /// Bytes that filters have written, at least since these were counted last.
+    written: usize,
 }
 
 impl Headers {
@@ -51,14 +54,15 @@ impl Headers {
         // A method is a token, which every value may be.
         let method = HeaderValue::from_str(method.as_str()).ok();
         let pseudo = [Some(authority), Some(path), method, Some(scheme)];
-        Self { part: Part::Request, pseudo, fields }
+        Self { part: Part::Request, pseudo, fields, written: 0 }
     }
 
     /// The head of a response.
     pub fn response(status: StatusCode, fields: HeaderMap) -> Self {
         // A status is three digits.
         let status = HeaderValue::from_str(status.as_str()).ok();
-        Self { part: Part::Response, pseudo: [status, None, None, None], fields }
+        let pseudo = [status, None, None, None];
+        Self { part: Part::Response, pseudo, fields, written: 0 }
     }
 
     /// Trailers or metadata.
@@ -134,32 +138,59 @@ impl Headers {
     /// Adds a value beside those that are there.
     ///
     /// # Errors
-    /// `BadArgument` for what is no field, or not the filter's to say.
+    /// `BadArgument` for what is no field, or not the filter's to say; `InternalFailure` if there
+    /// is no room.
     pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Status> {
         if name.first() == Some(&b':') {
             return self.set_pseudo(name, value);
         }
-        let (name, value) = field(name, value)?;
+        let (name, value) = self.field(name, value)?;
         // Two lengths, or two hosts, are two messages to two readers.
         if name == header::CONTENT_LENGTH || name == header::HOST {
-            self.fields.insert(name, value);
-            return Ok(());
+            return self.insert(name, value);
         }
-        self.fields.try_append(name, value).map_err(|_full| Status::BadArgument)?;
+        if self.fields.len() >= MOST_PAIRS {
+            return Err(Status::InternalFailure);
+        }
+        self.fields.try_append(name, value).map_err(|_full| Status::InternalFailure)?;
         Ok(())
     }
 
     /// Puts one value in place of all that are there.
     ///
     /// # Errors
-    /// `BadArgument` for what is no field, or not the filter's to say.
+    /// `BadArgument` for what is no field, or not the filter's to say; `InternalFailure` if there
+    /// is no room.
     pub fn replace(&mut self, name: &[u8], value: &[u8]) -> Result<(), Status> {
         if name.first() == Some(&b':') {
             return self.set_pseudo(name, value);
         }
-        let (name, value) = field(name, value)?;
-        self.fields.try_insert(name, value).map_err(|_full| Status::BadArgument)?;
+        let (name, value) = self.field(name, value)?;
+        self.insert(name, value)
+    }
+
+    fn insert(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Status> {
+        if self.fields.len() >= MOST_PAIRS && !self.fields.contains_key(&name) {
+            return Err(Status::InternalFailure);
+        }
+        self.fields.try_insert(name, value).map_err(|_full| Status::InternalFailure)?;
         Ok(())
+    }
+
+    /// A field that a filter may write, if there is room for it.
+    fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Status> {
+        let field = field(name, value)?;
+        let size = name.len() + value.len();
+        self.written = self.written.saturating_add(size);
+        if self.written > MOST_BYTES {
+            // Much of it may have been replaced.
+            let sizes = self.iter().map(|(name, value)| name.len() + value.len());
+            self.written = sizes.sum::<usize>().saturating_add(size);
+            if self.written > MOST_BYTES {
+                return Err(Status::InternalFailure);
+            }
+        }
+        Ok(field)
     }
 
     /// Removes every value of `name`.
@@ -186,8 +217,8 @@ impl Headers {
     /// # Errors
     /// `BadArgument` if one of them is no field; nothing is changed then.
     pub fn replace_all(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<(), Status> {
-        let mut new =
-            Self { part: self.part, pseudo: self.pseudo.clone(), fields: HeaderMap::new() };
+        let (part, pseudo) = (self.part, self.pseudo.clone());
+        let mut new = Self { part, pseudo, ..Self::default() };
         for (name, value) in pairs {
             // What was there may stay, whatever it is: filters give back what they were given.
             let was_there = HeaderName::from_bytes(name).ok().is_some_and(|name| {
@@ -334,6 +365,26 @@ mod tests {
         assert_eq!(text(&headers), text(&given));
         headers.replace_all(&[]).unwrap();
         assert_eq!(headers.len(), 4, "the pseudo headers stay");
+    }
+
+    #[test]
+    fn there_is_room_for_so_much_and_no_more() {
+        let mut headers = request();
+        let mut added = 0;
+        while headers.add(format!("x-{added}").as_bytes(), b"v").is_ok() {
+            added += 1;
+        }
+        assert_eq!(headers.fields().len(), MOST_PAIRS);
+        assert_eq!(headers.add(b"content-length", b"1"), Err(Status::InternalFailure));
+        assert_eq!(headers.replace(b"x-new", b"v"), Err(Status::InternalFailure));
+        assert_eq!(headers.replace(b"x-0", b"w"), Ok(()));
+
+        let mut headers = request();
+        let long = vec![b'v'; 100 << 10];
+        // One that takes the place of another takes none of the room.
+        (0..100).for_each(|_| headers.replace(b"x", &long).unwrap());
+        let added = (0..100).take_while(|_| headers.add(b"y", &long).is_ok()).count();
+        assert_eq!(added, 9);
     }
 
     #[test]

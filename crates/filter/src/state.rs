@@ -169,13 +169,15 @@ impl State {
         self.effective == context && self.here.is_some()
     }
 
-    /// A context is over. What its plugin has set goes with the last context of the plugin.
+    /// A context is over. What its plugin has set and made goes with the last context of the plugin.
     pub(crate) fn forget(&mut self, context: u32) {
         let Some(Context { root, .. }) = self.contexts.remove(&context) else { return };
         if !self.contexts.contains_key(&root)
             && self.contexts.values().all(|other| other.root != root)
         {
             self.properties.retain(|(owner, _), _| *owner != root);
+            self.declared.retain(|(owner, _), _| *owner != root);
+            self.expressions.forget(root);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::stream::{Handle, Locked, Way};
 use base::Error;
 use start::explain;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use wasmtime::Store;
@@ -304,7 +305,8 @@ impl Vm {
     /// Whether streams of a plugin are not over.
     pub fn has_streams(&self, root: u32) -> bool {
         let mut contexts = self.store.data().contexts.values();
-        contexts.any(|it| it.root == root && it.stream.is_some() && !it.pending)
+        self.failure.is_none()
+            && contexts.any(|it| it.root == root && it.stream.is_some() && !it.pending)
     }
 
     /// `proxy_on_tick`.
@@ -436,16 +438,22 @@ impl Vm {
             state.go_to(context);
         }
         self.store.set_epoch_deadline(self.epochs);
-        let answer = call(&mut self.store, &self.callbacks);
+        // Were there a panic in a host call, it would leave the stream locked for ever.
+        let called = || call(&mut self.store, &self.callbacks);
+        let answer = catch_unwind(AssertUnwindSafe(called));
         let state = self.store.data_mut();
-        if !was_brought {
+        if !was_brought || answer.is_err() {
             state.here = None;
         }
         state.event = Event::Nothing;
-        answer.map_err(|error| {
-            let cause = explain(&error, &self.store);
-            self.fail(cause)
-        })
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                let cause = explain(&error, &self.store);
+                Err(self.fail(cause))
+            }
+            Err(_panic) => Err(self.fail("a host call of it panicked".to_owned())),
+        }
     }
 
     /// From now on nothing is called; the drivers of all its streams look.

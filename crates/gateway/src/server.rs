@@ -157,10 +157,15 @@ impl Server {
         self.stop.now();
         let abandoned = self.shared.tasks.drain(grace).await;
         self.end.now();
-        for thread in self.threads {
-            // A thread that panicked has nothing left to wait for.
-            drop(thread.join());
-        }
+        // Not on this thread: filters that hear of their end may ask what runs on it.
+        let threads = self.threads;
+        let join = move || {
+            for thread in threads {
+                // A thread that panicked has nothing left to wait for.
+                drop(thread.join());
+            }
+        };
+        drop(tokio::task::spawn_blocking(join).await);
         Report { abandoned }
     }
 }

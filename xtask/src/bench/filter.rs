@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Write everything that was measured to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measure the programs that were built before.
+    #[arg(long)]
+    no_build: bool,
     /// Measure only these rows.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
@@ -50,8 +53,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
         |row: &&Row| options.only.is_empty() || options.only.iter().any(|name| name == row.name);
     let rows: Vec<&Row> = ROWS.iter().filter(wanted).collect();
     let cores = Cores::find()?;
-    guests::build(&guests::Options { rust_only: true, ..Default::default() })?;
-    super::http::build(&["wharf", "bench-hyper", "bench-load"])?;
+    if !options.no_build {
+        guests::build(&guests::Options { rust_only: true, ..Default::default() })?;
+        super::http::build(&["wharf", "bench-hyper", "bench-load"])?;
+    }
     let release = places::target().join("release");
     // Where proxied requests go. It shares a core with the load, as both are not measured.
     let hyper = release.join("bench-hyper");

@@ -91,10 +91,11 @@ impl Passage {
             Ok(_) => return Err(broken(&Error::InternalError(None))),
             Err(error) => return Err(broken(&error)),
         };
+        // First, because what filters do to it with the body comes too late.
+        let headers = self.flow.lock().chain.head(Way::Response).unwrap_or_default();
         if !ended {
             self.flow.fill(Way::Response).await;
         }
-        let headers = self.flow.lock().chain.head(Way::Response).unwrap_or_default();
         let body = Filtered::new(self.flow, Way::Response, ended);
         let status = headers.status().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut fields = headers.into_fields();

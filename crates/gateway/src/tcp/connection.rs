@@ -172,7 +172,11 @@ impl Passing {
             Ok(Some(connected)) => connected,
             Ok(None) => return Outcome::Refused,
             Err(cut) => {
-                let rest = flow.rest(Way::Response, &mut to_client);
+                self.track.close();
+                let rest = async {
+                    flow.rest(Way::Response, &mut to_client).await;
+                    client.discard().await;
+                };
                 // Who does not take it in time does without.
                 drop(tokio::time::timeout(LINGER, rest).await);
                 return self.outcome(Err(cut));
@@ -193,7 +197,11 @@ impl Passing {
         if let Err(Cut::Filtered) = &passed {
             let up = flow.rest(Way::Request, &mut to_server);
             let down = flow.rest(Way::Response, &mut to_client);
-            let rest = async { tokio::join!(up, down) };
+            self.track.close();
+            let rest = async {
+                tokio::join!(up, down);
+                tokio::join!(client.discard(), server.discard());
+            };
             drop(tokio::time::timeout(LINGER, rest).await);
         }
         self.outcome(passed)

@@ -80,7 +80,23 @@ impl<R: AsyncRead + Unpin> Source<R> {
         self.buffer.reserve(CHUNK);
         // What was not read yet is not lost with this.
         ready!(pin!(self.from.read_buf(&mut self.buffer)).poll(cx))?;
+        if self.buffer.len() < CHUNK / 4 {
+            // A few bytes that a filter holds would keep the whole of the room.
+            let bytes = Bytes::copy_from_slice(&self.buffer);
+            self.buffer.clear();
+            return Poll::Ready(Ok(bytes));
+        }
         Poll::Ready(Ok(self.buffer.split().freeze()))
+    }
+
+    /// Takes what still comes, for nobody: a connection that is closed before it is read is reset,
+    /// and what was written last is lost with it.
+    pub(super) async fn discard(&mut self) {
+        while !self.is_over {
+            self.buffer.clear();
+            self.buffer.reserve(CHUNK);
+            self.is_over = !matches!(self.from.read_buf(&mut self.buffer).await, Ok(1..));
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Track {
     moved: AtomicU64,
     pub(super) client: Side,
     pub(super) server: Side,
+    /// It was closed here: a side that ends after that did not end by itself.
+    is_closed: AtomicBool,
 }
 
 /// What came from one side.
@@ -47,8 +49,8 @@ pub(super) enum From {
 
 impl Track {
     pub(super) fn new(inlet: Arc<Inlet>) -> Arc<Self> {
-        let (client, server) = Default::default();
-        Arc::new(Self { inlet, begun: Instant::now(), moved: AtomicU64::new(0), client, server })
+        let (client, server, moved, is_closed) = Default::default();
+        Arc::new(Self { inlet, begun: Instant::now(), moved, client, server, is_closed })
     }
 
     fn moved(&self) {
@@ -66,7 +68,15 @@ impl Track {
         self.moved();
     }
 
+    /// It is closed here.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Relaxed);
+    }
+
     fn is_over(&self, from: From) {
+        if self.is_closed.load(Relaxed) {
+            return;
+        }
         let side = match from {
             From::Client => &self.client,
             From::Server => &self.server,

@@ -41,6 +41,9 @@ fn a_store_that_does_not_answer_holds_nobody_for_long() {
     let redis = testkit::servers::redis_with(&[]);
     let wharf = Served::start(&file(&redis.url(), "1s"));
     wharf.connect().gets("hello", "hello");
+    // What it counts at its end is not to be among what the store has not answered.
+    wharf.program.wait_for("tcp 5 down, 5 up");
+    pause(Duration::from_millis(500));
     redis.signal(testkit::program::Signal::SIGSTOP);
     let begun = Instant::now();
     assert_eq!(wharf.connect().rest(), "");

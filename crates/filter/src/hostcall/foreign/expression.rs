@@ -28,6 +28,13 @@ pub(crate) struct Expressions {
     next: u32,
 }
 
+impl Expressions {
+    /// Lets go of those of a plugin.
+    pub(crate) fn forget(&mut self, root: u32) {
+        self.all.retain(|(owner, _), _| *owner != root);
+    }
+}
+
 struct Expression {
     program: Program,
     /// What it asks for, as paths of attributes.
