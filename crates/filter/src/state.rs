@@ -169,7 +169,8 @@ impl State {
         self.effective == context && self.here.is_some()
     }
 
-    /// A context is over. What its plugin has set and made goes with the last context of the plugin.
+    /// A context is over. What its plugin has set and made goes with the last context of the
+    /// plugin.
     pub(crate) fn forget(&mut self, context: u32) {
         let Some(Context { root, .. }) = self.contexts.remove(&context) else { return };
         if !self.contexts.contains_key(&root)
