@@ -26,7 +26,7 @@ pub(crate) enum Phase {
     Running,
 }
 
-/// What the current callback brings with it.
+/// What the current callback brings with it: little, as it is written for each.
 #[derive(Debug, Default)]
 pub(crate) enum Event {
     #[default]
@@ -34,9 +34,9 @@ pub(crate) enum Event {
     VmStart,
     Configure,
     Http(Box<HttpResponse>),
-    GrpcInitial(Headers),
+    GrpcInitial(Box<Headers>),
     GrpcMessage(Bytes),
-    GrpcTrailing(Headers),
+    GrpcTrailing(Box<Headers>),
     GrpcClose(u32, String),
     Foreign(Bytes),
 }

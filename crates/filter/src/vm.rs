@@ -372,9 +372,9 @@ impl Vm {
             state.calls.remove(&id);
         }
         let (number, event) = match grpc {
-            Grpc::Initial(headers) => (number(headers.len()), Event::GrpcInitial(headers)),
+            Grpc::Initial(headers) => (number(headers.len()), Event::GrpcInitial(headers.into())),
             Grpc::Message(message) => (number(message.len()), Event::GrpcMessage(message)),
-            Grpc::Trailing(headers) => (number(headers.len()), Event::GrpcTrailing(headers)),
+            Grpc::Trailing(headers) => (number(headers.len()), Event::GrpcTrailing(headers.into())),
             Grpc::Close(status, message) => (status, Event::GrpcClose(status, message)),
         };
         self.enter(root, event, |store, it| {

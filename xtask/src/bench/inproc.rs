@@ -10,7 +10,12 @@ use crate::{guests, places};
 /// Builds the guests and the benchmarks, and runs them on this terminal.
 pub(super) fn run() -> Result<()> {
     guests::build(&guests::Options { rust_only: true, ..Default::default() })?;
-    super::http::build(&["bench-inproc"])?;
-    let program = places::target().join("release/bench-inproc");
-    step("in-process benchmarks", || run_command(Command::new(program).arg(places::guests())))
+    super::http::build(&["bench-inproc", "bench-filter"])?;
+    let release = places::target().join("release");
+    step("in-process benchmarks", || {
+        for program in ["bench-inproc", "bench-filter"] {
+            run_command(Command::new(release.join(program)).arg(places::guests()))?;
+        }
+        Ok(())
+    })
 }

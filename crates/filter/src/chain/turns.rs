@@ -13,7 +13,12 @@ use http_types::{HeaderMap, HeaderValue, StatusCode};
 impl Chain {
     /// Does what filters asked for beyond their answers; says whether the stream goes on.
     pub(super) fn take_turn(&mut self, within: Option<Way>) -> bool {
-        let (close, reply) = self.with(|stream| (stream.close.take(), stream.reply.take()));
+        let asked = self.with(|stream| {
+            // An answer is large, and there is seldom one to be moved.
+            let is_asked = stream.close.is_some() || stream.reply.is_some();
+            is_asked.then(|| (stream.close.take(), stream.reply.take()))
+        });
+        let Some((close, reply)) = asked else { return true };
         if close.is_some() {
             self.reset();
             return false;
