@@ -29,7 +29,7 @@ const HARM: &[&str] = &[
 ];
 
 /// What the program may keep of its own memory for the next burst: some hundred slots of instances
-/// that ran at once, of at most 144 KiB each, and what the allocator cannot give back.
+/// that ran at once, of at most 64 KiB each, and what the allocator cannot give back.
 const KEPT: u64 = 32 << 20;
 
 const HOSTILE: usize = 100;
