@@ -78,6 +78,8 @@ fn seats(scripts: &[Vec<u8>], stop: HeadersStop) -> Vec<Arc<Seat>> {
     let worker = crate::support::World::default().worker();
     let seat = |(index, script): (usize, &Vec<u8>)| {
         let mut plugin = Plugin::new(format!("fickle-{index}"), fickle().clone());
+        // A machine that is busy with other tests is no fault of the guest's.
+        plugin.limits.callback = std::time::Duration::from_secs(60);
         plugin.configuration = script.clone().into();
         (plugin.headers_stop, plugin.isolation) = (stop, Isolation::Plugin);
         Seat::start(&worker, Arc::new(plugin)).unwrap()
