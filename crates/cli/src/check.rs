@@ -9,7 +9,7 @@ use crate::inspect::name_json;
 use crate::program::{self, Program};
 use crate::serve::{plan, warn};
 use base::units::{Size, show_duration};
-use deployment::{Binding, Http, Route, Target, Tcp};
+use deployment::{Binding, FilterUse, Http, Route, Target, Tcp};
 use engine::{Capability as _, Limits};
 use keyvalue::host::cache::Caches;
 use keyvalue::host::{How, Use};
@@ -150,14 +150,14 @@ fn text(app: &App, triggers: usize) -> String {
     }
     for (http, route) in routes(app) {
         let host = route.host.as_deref().unwrap_or("*");
-        let filters = filters(http, route).iter().fold(String::new(), |all, it| all + it + " -> ");
-        lines.push(format!("route {host}{} -> {filters}{}", route.path, leads_to(&route.target)));
+        let to = way(filters(http, route), &leads_to(&route.target));
+        lines.push(format!("route {host}{} -> {to}", route.path));
     }
     for tcp in &app.plan.tcp {
         let scheme = if tcp.tls.is_some() { "tls" } else { "tcp" };
-        let filters = placed(tcp).iter().fold(String::new(), |all, it| all + it + " -> ");
-        let (name, listen, upstream) = (&tcp.name, listen(tcp).join(", "), &tcp.upstream);
-        lines.push(format!("{scheme} {name} on {listen} -> {filters}upstream {upstream}"));
+        let to = way(names(&tcp.filters), &format!("upstream {}", tcp.upstream));
+        let (name, listen) = (&tcp.name, listen(tcp).join(", "));
+        lines.push(format!("{scheme} {name} on {listen} -> {to}"));
     }
     if triggers > 0 {
         lines.push(format!("{triggers} timers and watches"));
@@ -173,12 +173,17 @@ fn routes(app: &App) -> impl Iterator<Item = (&Http, &Route)> {
 
 /// The names of the filters before a route, in their order.
 fn filters<'a>(http: &'a Http, route: &'a Route) -> Vec<&'a str> {
-    http.filters.iter().chain(&route.filters).map(|it| it.name.as_str()).collect()
+    names(http.filters.iter().chain(&route.filters))
 }
 
-/// The names of the filters of a listener for bare TCP, in their order.
-fn placed(tcp: &Tcp) -> Vec<&str> {
-    tcp.filters.iter().map(|it| it.name.as_str()).collect()
+/// The names of filters, in their order.
+fn names<'a>(uses: impl IntoIterator<Item = &'a FilterUse>) -> Vec<&'a str> {
+    uses.into_iter().map(|it| it.name.as_str()).collect()
+}
+
+/// Through these filters to a target.
+fn way(filters: Vec<&str>, target: &str) -> String {
+    filters.into_iter().chain([target]).collect::<Vec<_>>().join(" -> ")
 }
 
 /// Its addresses.
@@ -203,7 +208,7 @@ fn tcp_json(tcp: &Tcp) -> Value {
         "name": tcp.name,
         "listen": listen(tcp),
         "tls": tcp.tls.is_some(),
-        "filters": placed(tcp),
+        "filters": names(&tcp.filters),
         "leads-to": format!("upstream {}", tcp.upstream),
     })
 }

@@ -7,12 +7,12 @@ use crate::notes::Placed;
 use crate::plan::{Http, Http2, Listen, Route, Target, Tls};
 use crate::route::routes;
 use crate::section::Section;
+use crate::source::At;
 use base::Mistake;
 use base::egress::Rule;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
-use toml::de::DeValue;
 
 /// Where an app listens that does not say so.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -79,28 +79,53 @@ fn listen(http: &Section<'_>) -> Vec<Listen> {
     let Some(read) = http.each("listen", "an address", address) else {
         return vec![Listen { address: LISTEN, at: None }];
     };
-    let mut listen: Vec<Listen> = Vec::new();
-    for Placed { value: address, at } in read {
-        let first = listen.iter().find(|listen| same(listen.address, address));
-        if let Some(first) = first.and_then(|first| first.at.clone()) {
-            let mistake = Mistake::at(at.span.clone(), "this address is listened on twice");
-            http.reader.notes.contradiction(at, first, "here already", mistake);
-        } else {
-            listen.push(Listen { address, at: Some(at) });
-        }
+    not_empty(http, "listen = [\"127.0.0.1:8080\"]");
+    once(http, read, &mut Vec::new())
+}
+
+/// Reports a `listen` without addresses.
+pub(crate) fn not_empty(section: &Section<'_>, example: &str) {
+    let listen = section.value("listen").and_then(|value| value.get_ref().as_array());
+    if listen.is_some_and(|addresses| addresses.is_empty()) {
+        section.missing("`listen` is empty".to_owned(), example);
     }
-    if listen.is_empty() && http.value("listen").is_some_and(is_empty_array) {
-        http.missing("`listen` is empty".to_owned(), "listen = [\"127.0.0.1:8080\"]");
+}
+
+/// The addresses that nobody has taken yet, which are taken then; the others are reported.
+pub(crate) fn once(
+    section: &Section<'_>,
+    read: Vec<Placed<SocketAddr>>,
+    taken: &mut Vec<Listen>,
+) -> Vec<Listen> {
+    let mut listen = Vec::new();
+    for Placed { value: address, at } in read {
+        match taken.iter().find(|other| same(other.address, address)) {
+            None => {
+                let own = Listen { address, at: Some(at) };
+                taken.push(own.clone());
+                listen.push(own);
+            }
+            Some(first) => twice(section, at, first),
+        }
     }
     listen
 }
 
-fn is_empty_array(value: &toml::Spanned<DeValue<'_>>) -> bool {
-    value.get_ref().as_array().is_some_and(|array| array.is_empty())
+fn twice(section: &Section<'_>, at: At, first: &Listen) {
+    let mistake = Mistake::at(at.span.clone(), "this address is listened on twice");
+    match &first.at {
+        Some(first) => {
+            section.reader.notes.contradiction(at, first.clone(), "here already", mistake);
+        }
+        None => {
+            let address = first.address;
+            section.mistake(mistake.with_hint(format!("HTTP is served on {address}")));
+        }
+    }
 }
 
 /// Port 0 is another free port each time.
-pub(crate) fn same(a: SocketAddr, b: SocketAddr) -> bool {
+fn same(a: SocketAddr, b: SocketAddr) -> bool {
     a == b && a.port() != 0
 }
 

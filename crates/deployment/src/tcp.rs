@@ -1,14 +1,12 @@
 //! `[tcp.NAME]`: addresses whose connections go to an upstream as they are, through filters.
 
 use crate::filter::{self, FilterUse};
-use crate::http::{address, read_tls, same};
+use crate::http::{address, not_empty, once, read_tls};
 use crate::keys::{TCP, TLS};
 use crate::notes::Placed;
 use crate::plan::{Http, Listen, Tls};
 use crate::section::Section;
 use crate::source::At;
-use base::Mistake;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -83,33 +81,6 @@ fn listen(section: &Section<'_>, name: &str, taken: &mut Vec<Listen>) -> Vec<Lis
         section.missing(format!("listener `{name}` has no address"), example);
     }
     let Some(read) = section.each("listen", "an address", address) else { return Vec::new() };
-    let none = section.value("listen").and_then(|value| value.get_ref().as_array());
-    if none.is_some_and(|array| array.is_empty()) {
-        section.missing("`listen` is empty".to_owned(), example);
-    }
-    let mut listen = Vec::new();
-    for Placed { value: address, at } in read {
-        match taken.iter().find(|other| same(other.address, address)) {
-            None => {
-                let own = Listen { address, at: Some(at) };
-                taken.push(own.clone());
-                listen.push(own);
-            }
-            Some(first) => twice(section, at, first),
-        }
-    }
-    listen
-}
-
-fn twice(section: &Section<'_>, at: At, first: &Listen) {
-    let mistake = Mistake::at(at.span.clone(), "this address is listened on twice");
-    match &first.at {
-        Some(first) => {
-            section.reader.notes.contradiction(at, first.clone(), "here already", mistake);
-        }
-        None => {
-            let address: SocketAddr = first.address;
-            section.mistake(mistake.with_hint(format!("HTTP is served on {address}")));
-        }
-    }
+    not_empty(section, example);
+    once(section, read, taken)
 }

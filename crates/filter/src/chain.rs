@@ -259,14 +259,13 @@ impl Chain {
         }
         self.with(|stream| stream.ended = Some(Instant::now()));
         for index in 0..self.links.len() {
-            let is_told = |link: &&Link| link.context > 0 && !link.is_out;
-            if self.links.get(index).filter(is_told).is_none() {
+            let Some(link) = self.links.get(index) else { return };
+            if link.context == 0 || link.is_out {
                 continue;
             }
-            if let Some(Err(failure)) = self.enter(index, Vm::end)
-                && let Some(link) = self.links.get(index)
-            {
-                link.seat.failed(&failure);
+            let seat = Arc::clone(&link.seat);
+            if let Some(Err(failure)) = self.enter(index, Vm::end) {
+                seat.failed(&failure);
             }
         }
         self.here = None;

@@ -14,7 +14,7 @@ mod services;
 mod stream;
 mod world;
 
-pub(crate) use attributes::Reached;
+pub(crate) use attributes::{Link, Reached, of_address};
 pub(crate) use body::Filtered;
 pub use registry::{Registry, Sample};
 pub use seats::try_out;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// An address that is listened on, not yet served.
 pub struct Bound {
@@ -112,15 +113,27 @@ async fn serve(
     let Some(tls) = tls else {
         return connection::serve(stream, peer, shared, stop).await;
     };
-    let handshake = TlsAcceptor::from(tls).accept(stream);
-    match tokio::time::timeout(shared.settings.header_timeout, handshake).await {
-        Ok(Ok(stream)) => {
-            peer.session = Some(Session::of(stream.get_ref().1));
-            connection::serve(stream, peer, shared, stop).await;
-        }
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
+    if let Some(stream) = secure(stream, tls, shared.settings.header_timeout, None).await {
+        peer.session = Some(Session::of(stream.get_ref().1));
+        connection::serve(stream, peer, shared, stop).await;
     }
+}
+
+/// Agrees on TLS with a client, within a time; `None` if that does not work out, which the log
+/// knows. `listener`: the name of the one that it came to, if that has a name.
+pub(crate) async fn secure(
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    time: Duration,
+    listener: Option<&str>,
+) -> Option<TlsStream<TcpStream>> {
+    let handshake = TlsAcceptor::from(tls).accept(stream);
+    match tokio::time::timeout(time, handshake).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => tracing::debug!(listener, %error, "a TLS handshake failed"),
+        Err(_elapsed) => tracing::debug!(listener, "a TLS handshake took too long"),
+    }
+    None
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

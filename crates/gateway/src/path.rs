@@ -38,8 +38,8 @@ impl Shared {
     /// Every filter that stands before something, each once.
     pub(crate) fn filters(&self) -> Filters {
         let leads: Vec<_> = self.inlets.iter().map(|inlet| inlet.leads()).collect();
-        let mut filters = self.routes.load().filters().to_vec();
-        for filter in leads.iter().flat_map(|leads| leads.filters.iter()) {
+        let (routes, mut filters) = (self.routes.load(), Vec::new());
+        for filter in routes.filters().chain(leads.iter().flat_map(|leads| leads.filters.iter())) {
             if !filters.iter().any(|known| Arc::ptr_eq(known, filter)) {
                 filters.push(Arc::clone(filter));
             }
@@ -125,13 +125,16 @@ impl Shared {
             Passage::begin(self, &route.filters, peer, &host, id, request).await?;
         let response = match passed {
             Passed::Answered => None,
-            Passed::On(request) => {
+            Passed::On(mut request) => {
                 let new = request.headers().get(HOST).cloned().unwrap_or(host.clone());
                 // Filters may send a request elsewhere; the filters there it has behind it.
                 let target = match new == host && request.uri().path() == path {
                     true => route.target,
                     false => self.route(&new, request.uri().path())?.target,
                 };
+                if let Target::Upstream(_) = target {
+                    request.extensions_mut().insert(passage.reached());
+                }
                 let client = Client { peer, host: new, id, id_field };
                 tokio::select! {
                     biased;

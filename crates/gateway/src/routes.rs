@@ -143,15 +143,9 @@ impl Routes {
         exact.chain(below).chain(&self.any)
     }
 
-    /// Every filter that stands before something, each once.
-    pub fn filters(&self) -> Filters {
-        let mut filters: Vec<Arc<Plugin>> = Vec::new();
-        for filter in self.all().flat_map(|route| route.filters.iter()) {
-            if !filters.iter().any(|known| Arc::ptr_eq(known, filter)) {
-                filters.push(Arc::clone(filter));
-            }
-        }
-        filters.into()
+    /// Every filter that stands before something, some of them more than once.
+    pub(crate) fn filters(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.all().flat_map(|route| route.filters.iter())
     }
 
     /// Every handler that a route leads to, each once.

@@ -220,6 +220,13 @@ impl Upstream {
         }
     }
 
+    /// Notes that a server failed. The machine's own limits are no fault of it.
+    fn blame(&self, endpoint: &Endpoint, error: &http::client::Error) {
+        if *error != http::client::Error::ConnectionLimitReached {
+            self.note(endpoint, false);
+        }
+    }
+
     /// Notes how a server did, and leaves it alone if that was once too often.
     fn note(&self, endpoint: &Endpoint, good: bool) {
         if good {

@@ -28,8 +28,8 @@ pub use classify::{Phase, connect as classify_connect, hyper as classify, tls as
 pub use destination::{Destination, Tls};
 pub use error::Error;
 pub use network::{Network, Resolve, System};
-pub use opened::Opened;
 pub use places::Places;
+pub use stream::Stream;
 pub use target::{Protocol, strip_hop_by_hop};
 pub use tunnel::{Held, Tunnel};
 pub use upload::Sent;

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::sample::Ask;
+use super::server::folder;
 use crate::places;
 
 /// One line of the table.
@@ -107,12 +108,7 @@ impl Row {
 
     /// What starts the server, in an empty folder of its own.
     pub(super) fn command(&self, programs: &Programs) -> Result<Command> {
-        let folder = places::target().join("bench").join(self.name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("failed to empty {}", folder.display()))?;
-        }
-        fs::create_dir_all(&folder)?;
+        let folder = folder(self.name)?;
         let guest = places::guests().join(self.guest).with_extension("wasm");
         let mut command = Command::new(match self.program {
             Program::Hyper => &programs.hyper,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::places;
 
 /// How long a server may take until it says where it listens. Some compile before.
 const START: Duration = Duration::from_secs(60);
@@ -29,31 +32,31 @@ pub(super) struct Server {
 impl Server {
     /// Starts a server that says on stderr `Serving HTTP on http://ADDRESS/`.
     pub(super) fn start(command: &mut Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let spawned = Instant::now();
-        let mut child = command.spawn().with_context(|| format!("failed to start {command:?}"))?;
-        let lines = child.stderr.take().map(read_lines).context("no stderr")?;
-        let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Self { child, address, spawned };
+        let (mut server, lines) = Self::spawn(command, SocketAddr::from(([0, 0, 0, 0], 0)))?;
         server.address = address_in(&lines)?;
         Ok(server)
     }
 
     /// Starts a server that does not say where it listens, and waits until it does, at `address`.
     pub(super) fn start_at(command: &mut Command, address: SocketAddr) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let spawned = Instant::now();
-        let mut child = command.spawn().with_context(|| format!("failed to start {command:?}"))?;
-        let lines = child.stderr.take().map(read_lines).context("no stderr")?;
-        let mut server = Self { child, address, spawned };
+        let (mut server, lines) = Self::spawn(command, address)?;
         while TcpStream::connect_timeout(&address, ANSWER).is_err() {
-            if server.child.try_wait()?.is_some() || spawned.elapsed() > START {
+            if server.child.try_wait()?.is_some() || server.spawned.elapsed() > START {
                 let said: Vec<String> = lines.try_iter().collect();
                 bail!("the server does not listen at {address}; it said: {}", said.join("\n"));
             }
             pause();
         }
         Ok(server)
+    }
+
+    /// The server, and what it says on stderr.
+    fn spawn(command: &mut Command, address: SocketAddr) -> Result<(Self, Receiver<String>)> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let spawned = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("failed to start {command:?}"))?;
+        let lines = child.stderr.take().map(read_lines).context("no stderr")?;
+        Ok((Self { child, address, spawned }, lines))
     }
 
     /// Where it listens.
@@ -115,6 +118,17 @@ impl Drop for Server {
             eprintln!("    the server {} was not ended: {error:#}", self.child.id());
         }
     }
+}
+
+/// An empty folder for the server of the row called `name`.
+pub(super) fn folder(name: &str) -> Result<PathBuf> {
+    let folder = places::target().join("bench").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("failed to empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// Waits for a program of ours that ends by itself, at most `limit`, and returns what it printed.

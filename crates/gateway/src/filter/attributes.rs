@@ -18,13 +18,45 @@ impl Reached {
     }
 }
 
-/// The connection of a stream.
+/// A connection with a client: what it says to filters of HTTP and of bare TCP alike.
+pub(crate) struct Link {
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: Option<SocketAddr>,
+    /// What TLS has agreed on.
+    pub(crate) session: Option<Arc<Session>>,
+    /// Of all connections of the program.
+    pub(crate) number: u64,
+}
+
+impl Link {
+    pub(crate) fn get(&self, path: &[&str]) -> Option<Value> {
+        match path {
+            ["source", what] => of_address(what, self.source),
+            ["destination", what] => of_address(what, self.destination?),
+            ["connection", "id"] => Some(Value::Uint(self.number)),
+            ["connection", "mtls"] => Some(Value::Bool(false)),
+            ["connection", "requested_server_name"] => {
+                Some(Value::text(&**self.session.as_ref()?.server_name.as_ref()?))
+            }
+            ["connection", "tls_version"] => Some(Value::text(self.session.as_ref()?.tls_version)),
+            _ => None,
+        }
+    }
+}
+
+/// `address` and `port` of an end of a connection.
+pub(crate) fn of_address(what: &str, address: SocketAddr) -> Option<Value> {
+    match what {
+        "address" => Some(Value::text(address.to_string())),
+        "port" => Some(Value::Int(i64::from(address.port()))),
+        _ => None,
+    }
+}
+
+/// A stream of HTTP, and the connection that it is on.
 pub(super) struct Connection {
-    source: SocketAddr,
-    destination: Option<SocketAddr>,
-    session: Option<Arc<Session>>,
+    link: Link,
     reached: Reached,
-    number: u64,
     version: Version,
     request_id: Arc<str>,
 }
@@ -33,8 +65,8 @@ impl Connection {
     pub(super) fn new(peer: &Peer, version: Version, request_id: &Arc<str>) -> Self {
         let (source, number) = peer.end();
         let (destination, session) = (peer.destination, peer.session.as_ref().map(Arc::clone));
-        let (reached, request_id) = (Reached::default(), Arc::clone(request_id));
-        Self { source, destination, session, reached, number, version, request_id }
+        let link = Link { source, destination, session, number };
+        Self { link, reached: Reached::default(), version, request_id: Arc::clone(request_id) }
     }
 
     /// To be told which server answers.
@@ -46,26 +78,15 @@ impl Connection {
 impl Attributes for Connection {
     fn get(&self, path: &[&str]) -> Option<Value> {
         match path {
-            ["source", "address"] => Some(Value::text(self.source.to_string())),
-            ["source", "port"] => Some(Value::Int(i64::from(self.source.port()))),
-            ["destination", "address"] => Some(Value::text(self.destination?.to_string())),
-            ["destination", "port"] => Some(Value::Int(i64::from(self.destination?.port()))),
-            ["connection", "requested_server_name"] => {
-                Some(Value::text(&**self.session.as_ref()?.server_name.as_ref()?))
-            }
-            ["connection", "tls_version"] => Some(Value::text(self.session.as_ref()?.tls_version)),
-            ["upstream", "address"] => Some(Value::text(self.reached.0.get()?.1.to_string())),
-            ["upstream", "port"] => Some(Value::Int(i64::from(self.reached.0.get()?.1.port()))),
+            ["upstream", what] => of_address(what, self.reached.0.get()?.1),
             ["xds", "cluster_name"] => Some(Value::text(&*self.reached.0.get()?.0)),
-            ["connection", "id"] => Some(Value::Uint(self.number)),
-            ["connection", "mtls"] => Some(Value::Bool(false)),
             ["request", "protocol"] => Some(Value::text(match self.version {
                 Version::HTTP_2 => "HTTP/2",
                 Version::HTTP_10 => "HTTP/1.0",
                 _ => "HTTP/1.1",
             })),
             ["request", "id"] => Some(Value::text(&*self.request_id)),
-            _ => None,
+            _ => self.link.get(path),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One request through its filters, from top to bottom: head, body, trailers to the target; head,
 //! body, trailers of the answer back.
 
-use super::attributes::Connection;
+use super::attributes::{Connection, Reached};
 use super::body::{Filtered, Shared as Flow};
 use super::{Filters, seats};
 use crate::body::{Outgoing, Received};
@@ -21,6 +21,7 @@ use wasmtime_wasi_http::Error;
 pub(crate) struct Passage {
     flow: Flow,
     method: Method,
+    reached: Reached,
 }
 
 /// What becomes of a request when its filters have seen its head.
@@ -43,7 +44,7 @@ impl Passage {
     ) -> Result<(Self, Passed), Failure> {
         let (mut parts, body) = request.into_parts();
         let connection = Connection::new(peer, parts.version, id);
-        parts.extensions.insert(connection.reached());
+        let reached = connection.reached();
         let chain = Chain::http(&seats(shared, filters), Box::new(connection));
         let flow = Flow::new(chain);
         let headers = head(&mut parts, host, peer);
@@ -53,7 +54,7 @@ impl Passage {
             flow.feed(Way::Request, body);
             flow.chain.put_head(Way::Request, headers, ended);
         }
-        let passage = Self { flow, method: parts.method.clone() };
+        let passage = Self { flow, method: parts.method.clone(), reached };
         match passage.flow.next(Way::Request).await {
             Ok(None) => Ok((passage, Passed::Answered)),
             Ok(Some(out)) => {
@@ -66,6 +67,11 @@ impl Passage {
             }
             Err(error) => Err(broken(&error)),
         }
+    }
+
+    /// To be told which server answers.
+    pub(crate) fn reached(&self) -> Reached {
+        self.reached.clone()
     }
 
     /// Waits until a filter answers while the target is at it, or cuts the stream off.

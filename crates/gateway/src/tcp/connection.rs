@@ -1,10 +1,12 @@
 //! One connection, from top to bottom.
 
-use super::attributes::{Known, Secured, Server};
+use super::attributes::{Known, Server};
 use super::flow::{Cut, End, Flow, Sink, Source, straight};
 use super::track::{From, Side, Track, Tracked};
 use super::{Inlet, Outcome};
-use crate::filter::seats;
+use crate::filter::{Link, seats};
+use crate::forwarded::Session;
+use crate::listener::secure;
 use crate::path::Shared;
 use crate::upstream::{Connected, Upstream};
 use crate::{forwarded, quiet};
@@ -16,8 +18,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 /// When a silent client is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -42,13 +42,14 @@ pub(super) async fn serve(
 ) {
     quiet::count();
     tune(&stream);
+    let time = shared.settings.header_timeout;
     let mut passing = Passing::new(inlet, shared, ends, room);
     passing.outcome = match tls {
         None => passing.run(stream, None).await,
-        Some(tls) => match passing.secure(stream, tls).await {
+        Some(tls) => match secure(stream, tls, time, Some(passing.inlet.name())).await {
             Some(stream) => {
-                let secured = Secured::new(stream.get_ref().1);
-                passing.run(stream, Some(secured)).await
+                let session = Session::of(stream.get_ref().1);
+                passing.run(stream, Some(session)).await
             }
             None => Outcome::Broken,
         },
@@ -92,31 +93,16 @@ impl Passing {
         Self { inlet, shared, ends, number, track, server, flow: None, outcome, _room: room }
     }
 
-    async fn secure(
-        &self,
-        stream: TcpStream,
-        tls: Arc<ServerConfig>,
-    ) -> Option<TlsStream<TcpStream>> {
-        let handshake = TlsAcceptor::from(tls).accept(stream);
-        let (listener, time) = (self.inlet.name(), self.shared.settings.header_timeout);
-        match tokio::time::timeout(time, handshake).await {
-            Ok(Ok(stream)) => return Some(stream),
-            Ok(Err(error)) => tracing::debug!(listener, %error, "a TLS handshake failed"),
-            Err(_elapsed) => tracing::debug!(listener, "a TLS handshake took too long"),
-        }
-        None
-    }
-
-    async fn run<S>(&mut self, client: S, tls: Option<Secured>) -> Outcome
+    async fn run<S>(&mut self, client: S, session: Option<Arc<Session>>) -> Outcome
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let leads = self.inlet.leads();
         if !leads.filters.is_empty() {
+            let Ends { client: source, host } = self.ends;
+            let (destination, number) = (Some(host), self.number);
             let known = Known {
-                ends: self.ends,
-                number: self.number,
-                tls,
+                link: Link { source, destination, session, number },
                 cluster: leads.upstream.name().to_owned(),
                 server: Arc::clone(&self.server),
             };

@@ -143,10 +143,7 @@ impl Call<'_> {
             let text = "the request body did not come in time";
             return Then::Fail(Failure::plain(StatusCode::REQUEST_TIMEOUT, text));
         }
-        // The machine's own limits are no fault of the server.
-        if error != Error::ConnectionLimitReached {
-            upstream.note(endpoint, false);
-        }
+        upstream.blame(endpoint, &error);
         let harmless = unsent || self.is_harmless(status(&error));
         if harmless && self.may_again(upstream, spent) && self.again(endpoint, upstream).await {
             let name = upstream.name();

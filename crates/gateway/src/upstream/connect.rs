@@ -3,7 +3,8 @@
 use super::endpoint::Active;
 use super::settings::{Balance, HashOn};
 use super::{Upstream, budget, ring};
-use http::client::{Error, Opened};
+use http::client::Error;
+use http::client::Stream;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 /// A connection to a server.
 pub(crate) struct Connected {
-    pub(crate) stream: Opened,
+    pub(crate) stream: Stream,
     pub(crate) held: Held,
 }
 
@@ -72,10 +73,7 @@ impl Upstream {
                 }
                 Err(error) => error,
             };
-            // The machine's own limits are no fault of the server.
-            if error != Error::ConnectionLimitReached {
-                self.note(&endpoint, false);
-            }
+            self.blame(&endpoint, &error);
             if tried.len() < rule.attempts {
                 spent = self.budget.spend(self.places.taken(), rule.budget);
             }

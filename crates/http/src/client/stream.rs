@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 use tokio_rustls::client::TlsStream;
 
 /// A connection whose writes fail once the peer takes nothing for a while.
-pub(super) struct Stream {
+pub struct Stream {
     transport: Transport,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -46,7 +46,10 @@ impl Transport {
 
 impl Stream {
     /// This end of the connection.
-    pub(super) fn local(&self) -> io::Result<SocketAddr> {
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn local(&self) -> io::Result<SocketAddr> {
         self.transport.tcp().local_addr()
     }
 

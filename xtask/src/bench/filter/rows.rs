@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{CALLS, envoy};
 use crate::bench::sample::Ask;
-use crate::bench::server::Server;
+use crate::bench::server::{Server, folder};
 use crate::places;
 
 /// One line of the table.
@@ -95,12 +95,7 @@ impl Row {
 
     /// Starts its server, in an empty folder of its own.
     pub(super) fn start(&self, programs: &Programs) -> Result<Server> {
-        let folder = places::target().join("bench").join(self.name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("failed to empty {}", folder.display()))?;
-        }
-        fs::create_dir_all(&folder)?;
+        let folder = folder(self.name)?;
         if self.is_envoy {
             return envoy::start(self, programs, &folder);
         }

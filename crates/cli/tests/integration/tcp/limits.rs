@@ -50,13 +50,7 @@ fn a_filter_that_holds_more_than_its_buffer_stops_the_client() {
     let keys = "limits = { buffer = \"64KiB\" }";
     let wharf = Served::start(&filtered(echo(), "hold = 1000000000", keys));
     let client = wharf.connect();
-    client.0.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    let (part, mut sent) = (vec![7; 1 << 20], 0);
-    // Until the kernel's buffers are full.
-    while sent < 64 && (&client.0).write_all(&part).is_ok() {
-        sent += 1;
-    }
-    assert!(sent < 64, "everything was taken");
+    is_stopped(&client);
     let came = wharf.metric("wharf_tcp_bytes_total{listener=\"db\",from=\"client\"}");
     assert!((64 << 10..=96 << 10).contains(&came), "{came}");
 }
@@ -77,16 +71,22 @@ fn a_server_that_reads_nothing_stops_the_client() {
     let keys = "idle-timeout = \"2s\"";
     let wharf = Served::start(&file(&[server(|stream| hold(&stream))], keys));
     let client = wharf.connect();
-    client.0.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    let (part, mut sent) = (vec![7; 1 << 20], 0);
-    while sent < 64 && (&client.0).write_all(&part).is_ok() {
-        sent += 1;
-    }
-    assert!(sent < 64, "everything was taken");
+    is_stopped(&client);
     // Nothing moves any more, whatever waits.
     eventually("it is closed", || {
         (wharf.metric("wharf_tcp_active{listener=\"db\"}") == 0).then_some(())
     });
+}
+
+/// A client cannot go on for ever to send what nobody takes.
+fn is_stopped(client: &Client) {
+    client.0.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let (part, mut sent) = (vec![7; 1 << 20], 0);
+    // Until the kernel's buffers are full.
+    while sent < 64 && (&client.0).write_all(&part).is_ok() {
+        sent += 1;
+    }
+    assert!(sent < 64, "everything was taken");
 }
 
 /// Holds a connection without listening.
