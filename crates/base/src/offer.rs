@@ -4,32 +4,44 @@
 //! them. A level is a promise: what is offered must hold, what is not offered must fail.
 
 mod best;
+mod contract;
 
-pub use best::{Best, Emulated, Levels, table};
+pub use crate::contract_levels;
+pub use best::{Best, Emulated, Levels, table, that_offer};
+pub use contract::unknown;
 
 use std::fmt;
 
 macro_rules! levels {
     ($(
         $(#[$doc:meta])*
-        $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }
+        $name:ident {
+            $(#[$ldoc:meta])* $lowest:ident = $lword:literal,
+            $($(#[$vdoc:meta])* $variant:ident = $word:literal,)*
+        }
     )*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
+        pub enum $name { $(#[$ldoc])* $lowest, $($(#[$vdoc])* $variant,)* }
 
         impl $name {
+            /// The lowest level.
+            pub const LOWEST: Self = Self::$lowest;
             /// The levels from the lowest to the highest.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            pub const ALL: &'static [Self] = &[Self::$lowest, $(Self::$variant,)*];
 
             /// The word in the deployment file.
             pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
+                match self { Self::$lowest => $lword, $(Self::$variant => $word,)* }
             }
 
             /// The level that `word` names.
             pub fn from_word(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)* _ => None }
+                match word {
+                    $lword => Some(Self::$lowest),
+                    $($word => Some(Self::$variant),)*
+                    _ => None,
+                }
             }
         }
 
@@ -102,6 +114,77 @@ levels! {
         SingleNode = "single-node",
         /// On a quorum.
         Quorum = "quorum",
+    }
+    /// Whether subscribers share messages.
+    Groups {
+        /// Each gets everything.
+        None = "none",
+        /// Those of a group share them, and the group goes on while nobody is there.
+        Shared = "shared",
+    }
+    /// Whether a subscription may cover several topics with one word.
+    Wildcards {
+        /// It names each topic.
+        None = "none",
+        /// `*` is any word, and `>` all words at the end.
+        Words = "words",
+    }
+    /// When a message comes again that nobody settled.
+    Redelivery {
+        /// Never.
+        None = "none",
+        /// When its subscriber is gone.
+        Disconnect = "disconnect",
+        /// When its deadline has passed, too.
+        Deadline = "deadline",
+    }
+    /// How well it is counted how often a message was handed out.
+    Attempts {
+        /// Not at all: it is always the first time.
+        None = "none",
+        /// As long as its subscriber lasts.
+        Subscriber = "subscriber",
+        /// Whoever gets it.
+        Group = "group",
+    }
+    /// How finely something is put off.
+    Delay {
+        /// Not at all.
+        None = "none",
+        /// In seconds.
+        Seconds = "seconds",
+        /// In milliseconds.
+        Milliseconds = "milliseconds",
+    }
+    /// What is kept of messages for those that come later.
+    Replay {
+        /// Nothing but what groups wait for.
+        None = "none",
+        /// What retention has left, from the beginning, a position or a time.
+        Log = "log",
+    }
+    /// Whether a second message with the same id is left out.
+    Dedup {
+        /// It is not.
+        None = "none",
+        /// For two minutes at least.
+        Window = "window",
+    }
+    /// Which messages are handed out in their order, unless one has to come again.
+    Ordering {
+        /// None.
+        None = "none",
+        /// Those of a topic with the same key, also where one has to come again.
+        Key = "key",
+        /// Those of a topic.
+        Topic = "topic",
+    }
+    /// Whether messages can be replied to.
+    Reply {
+        /// They cannot.
+        None = "none",
+        /// They can.
+        Inbox = "inbox",
     }
     /// What a reader may see after a write was acknowledged to another.
     Consistency {

@@ -9,8 +9,7 @@ pub type Best = offer::Best<Levels>;
 
 /// The backends that could offer all that is needed, with the right settings on the right server.
 pub fn that_offer(needs: &Levels) -> Vec<&'static str> {
-    let would_do = |best: &&Best| best.levels.gaps(needs).is_empty();
-    BEST.iter().filter(would_do).map(|best| best.backend).collect()
+    offer::that_offer(BEST, needs)
 }
 
 /// The table of offers in the manual, in Markdown.

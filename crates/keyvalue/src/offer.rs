@@ -1,124 +1,25 @@
 //! What a store can do, in levels, and how it falls short of a need.
 
-use base::offer::{
-    self, Atomicity, Consistency, Durability, Emulated, Fence, Gap, List, Ttl, Watch,
-};
+use base::offer::{self, Atomicity, Consistency, Durability, Emulated, Fence, List, Ttl, Watch};
 use std::borrow::Cow;
 
-/// The level of each ability: what a store offers, or the lowest that a component needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Levels {
-    /// What survives when an acknowledged write meets a crash.
-    pub durability: Durability,
-    /// How much one write changes as a whole.
-    pub atomicity: Atomicity,
-    /// How finely time to live is kept.
-    pub ttl: Ttl,
-    /// What a listing keeps.
-    pub list: List,
-    /// What a watcher sees.
-    pub watch: Watch,
-    /// Where the highest fencing token is kept.
-    pub fence: Fence,
-    /// What a reader may see after a write was acknowledged to another.
-    pub consistency: Consistency,
-}
-
-impl Levels {
-    /// No need at all: the lowest of everything.
-    pub const LOWEST: Self = Self {
-        durability: Durability::None,
-        atomicity: Atomicity::Key,
-        ttl: Ttl::None,
-        list: List::None,
-        watch: Watch::None,
-        fence: Fence::None,
-        consistency: Consistency::Eventual,
-    };
-
-    /// The words of the levels, in the order of [`Self::rows`].
-    pub const WORDS: [&str; 7] =
-        ["durability", "atomicity", "ttl", "list", "watch", "fence", "consistency"];
-
-    /// Raises the level that `word` names, as in `requires = { ttl = "milliseconds" }`.
-    ///
-    /// # Errors
-    /// What is wrong, with the words that would do.
-    pub fn require(&mut self, word: &str, level: &str) -> Result<(), String> {
-        macro_rules! raise {
-            ($($name:literal: $type:ident => $field:ident,)*) => {
-                match word {
-                    $($name => {
-                        let known = $type::ALL.iter().map(|level| level.word());
-                        let level = $type::from_word(level)
-                            .ok_or_else(|| unknown("level", level, known))?;
-                        self.$field = self.$field.max(level);
-                        Ok(())
-                    })*
-                    _ => Err(unknown("ability", word, Self::WORDS)),
-                }
-            };
-        }
-        raise! {
-            "durability": Durability => durability,
-            "atomicity": Atomicity => atomicity,
-            "ttl": Ttl => ttl,
-            "list": List => list,
-            "watch": Watch => watch,
-            "fence": Fence => fence,
-            "consistency": Consistency => consistency,
-        }
-    }
-
-    /// Every ability in which these levels fall short of `needs`.
-    pub fn gaps(&self, needs: &Levels) -> Vec<Gap> {
-        let has = self;
-        [
-            Gap::between("durability", needs.durability, has.durability),
-            Gap::between("atomicity", needs.atomicity, has.atomicity),
-            Gap::between("ttl", needs.ttl, has.ttl),
-            Gap::between("list", needs.list, has.list),
-            Gap::between("watch", needs.watch, has.watch),
-            Gap::between("fence", needs.fence, has.fence),
-            Gap::between("consistency", needs.consistency, has.consistency),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    /// Every word with its level, for tables.
-    pub fn rows(&self) -> [(&'static str, &'static str); 7] {
-        let levels = [
-            self.durability.word(),
-            self.atomicity.word(),
-            self.ttl.word(),
-            self.list.word(),
-            self.watch.word(),
-            self.fence.word(),
-            self.consistency.word(),
-        ];
-        let mut rows = Self::WORDS.map(|word| (word, ""));
-        for (row, level) in rows.iter_mut().zip(levels) {
-            row.1 = level;
-        }
-        rows
-    }
-}
-
-impl offer::Levels for Levels {
-    fn rows(&self) -> Vec<(&'static str, String)> {
-        Levels::rows(self).into_iter().map(|(word, level)| (word, level.to_owned())).collect()
-    }
-
-    fn gaps(&self, needs: &Self) -> Vec<Gap> {
-        Levels::gaps(self, needs)
-    }
-}
-
-impl Default for Levels {
-    fn default() -> Self {
-        Self::LOWEST
+offer::contract_levels! {
+    /// The level of each ability: what a store offers, or the lowest that a component needs.
+    Levels {
+        /// What survives when an acknowledged write meets a crash.
+        durability: Durability,
+        /// How much one write changes as a whole.
+        atomicity: Atomicity,
+        /// How finely time to live is kept.
+        ttl: Ttl,
+        /// What a listing keeps.
+        list: List,
+        /// What a watcher sees.
+        watch: Watch,
+        /// Where the highest fencing token is kept.
+        fence: Fence,
+        /// What a reader may see after a write was acknowledged to another.
+        consistency: Consistency,
     }
 }
 
@@ -150,14 +51,6 @@ impl Offer {
         rows.push(("max-value", base::units::Size(self.max_value as u64).to_string()));
         rows.extend(self.emulated.iter().map(Emulated::row));
         rows
-    }
-}
-
-fn unknown<'a>(what: &str, word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
-    match base::nearest(word, known.iter().copied()) {
-        Some(near) => format!("unknown {what} `{word}` (did you mean `{near}`?)"),
-        None => format!("unknown {what} `{word}` (there are {})", known.join(", ")),
     }
 }
 

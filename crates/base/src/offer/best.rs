@@ -60,6 +60,12 @@ impl<L: Levels> Best<L> {
     }
 }
 
+/// The backends that could offer all that is needed, with the right settings on the right server.
+pub fn that_offer<L: Levels>(all: &[Best<L>], needs: &L) -> Vec<&'static str> {
+    let would_do = |best: &&Best<L>| best.levels.gaps(needs).is_empty();
+    all.iter().filter(would_do).map(|best| best.backend).collect()
+}
+
 /// The table of offers in the manual, in Markdown: a line for each backend, a column for each word,
 /// and below what is emulated.
 pub fn table<L: Levels>(all: &[Best<L>]) -> String {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Where a store inside this process takes the time from.
+/// Where what is inside this process takes the time from.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The machine's clock, so that a deadline holds across restarts.
@@ -28,13 +28,13 @@ impl Clock {
     }
 
     /// Milliseconds since 1970.
-    pub(crate) fn now(&self) -> u64 {
+    pub fn now(&self) -> u64 {
         milliseconds(self.time())
     }
 
     /// When something ends that lives for `ttl` from now: not before that. A part of a millisecond
     /// counts whole.
-    pub(crate) fn deadline(&self, ttl: Duration) -> u64 {
+    pub fn deadline(&self, ttl: Duration) -> u64 {
         let end = self.time().saturating_add(ttl);
         let rest = u64::from(!end.subsec_nanos().is_multiple_of(1_000_000));
         milliseconds(end).saturating_add(rest)

@@ -1,31 +1,41 @@
-//! The stores that this process has open, so that opening one again finds it.
+//! What backends inside this process have open, so that opening one again finds it.
 //!
 //! While a deployment is replaced by its successor both have the same bindings open.
 
-use super::lock;
+use crate::lock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-/// Open stores by what tells them apart.
-pub(crate) struct Openings<K, T>(Mutex<BTreeMap<K, Opening<T>>>);
+/// What is open, by what tells it apart.
+pub struct Openings<K, T>(Mutex<BTreeMap<K, Opening<T>>>);
 
-/// Kept by a store for as long as opening the same again has to wait.
-pub(crate) type Held = Arc<()>;
+/// Kept by what was opened for as long as opening the same again has to wait.
+pub type Held = Arc<()>;
 
 struct Opening<T> {
     store: Weak<T>,
     held: Weak<()>,
 }
 
+impl<K: Ord, T> Default for Openings<K, T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<K: Ord, T> Openings<K, T> {
-    pub(crate) const fn new() -> Self {
+    /// Nothing is open.
+    pub const fn new() -> Self {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    /// The store that is open under `key`, or the one that `open` makes. Blocks while a former
+    /// What is open under `key`, or what `open` makes. Blocks while a former
     /// one is still closing.
-    pub(crate) fn find_or<E>(
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub fn find_or<E>(
         &self,
         key: K,
         open: impl FnOnce(Held) -> Result<Arc<T>, E>,

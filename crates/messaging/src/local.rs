@@ -1,0 +1,15 @@
+//! Brokers inside this process: the rules of delivery, once for all that keep their messages here.
+//!
+//! All messages of a binding are in one log, in the order in which they came. A group is a cursor
+//! into it, and the messages before the cursor that it is not done with.
+
+mod broker;
+mod group;
+mod inbox;
+mod log;
+mod state;
+mod taker;
+
+pub(crate) use broker::Local;
+pub(crate) use log::Memory;
+pub(crate) use state::Retention;

@@ -1,0 +1,297 @@
+//! One group: how far it has come, and the messages behind that which it is not done with.
+
+use super::log::{Entry, Log};
+use crate::Filter;
+use base::Result;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// So many messages a group may have that it is not done with. It goes no further then.
+const PENDING: usize = 1 << 17;
+/// So many messages are read from the log at once.
+const AHEAD: usize = 64;
+/// So many messages are passed by in one go that are not for this group.
+const PASSED: usize = 4096;
+
+/// A group of subscribers, or one that is alone.
+pub(super) struct Group {
+    /// `None`: it ends with its one subscriber.
+    pub(super) name: Option<Arc<str>>,
+    filters: Vec<Filter>,
+    /// Messages with the same key go one after the other.
+    ordered: bool,
+    /// The number of the first message that was not looked at.
+    cursor: u64,
+    /// What was read from the log and not looked at.
+    ahead: VecDeque<(u64, Arc<Entry>)>,
+    pending: BTreeMap<u64, Pending>,
+    /// When something is to be done about which of them.
+    times: BTreeSet<(u64, u64)>,
+    /// Which of them can be handed out again.
+    ready: BTreeSet<u64>,
+    /// The keys of messages that are not done with: the one whose turn it is, and those behind it.
+    keys: HashMap<Key, VecDeque<u64>>,
+    pub(super) subscribers: usize,
+    /// When the last of them went, in milliseconds since 1970.
+    pub(super) left: u64,
+    /// Told when there may be something to hand out.
+    pub(super) wake: Arc<Notify>,
+}
+
+/// Messages with the same key of different topics have nothing to do with each other.
+type Key = (Arc<str>, String);
+
+/// A message that was looked at and is not done with.
+struct Pending {
+    /// How often it was handed out.
+    attempts: u32,
+    standing: Standing,
+    key: Option<Key>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// With a subscriber, until then.
+    Out { token: u64, until: u64 },
+    /// Nobody gets it before then.
+    Waits { until: u64 },
+    /// It can be handed out. Until it is, the verdict of whoever had it under this token counts.
+    Ready { token: Option<u64> },
+    /// One with the same key is before it.
+    Behind,
+}
+
+/// A message that is handed out.
+pub(super) struct Taken {
+    pub(super) number: u64,
+    pub(super) entry: Arc<Entry>,
+    pub(super) attempt: u32,
+}
+
+impl Group {
+    pub(super) fn new(name: Option<Arc<str>>, cursor: u64, now: u64) -> Self {
+        Self {
+            name,
+            filters: Vec::new(),
+            ordered: false,
+            cursor,
+            ahead: VecDeque::new(),
+            pending: BTreeMap::new(),
+            times: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            keys: HashMap::new(),
+            subscribers: 0,
+            left: now,
+            wake: Arc::default(),
+        }
+    }
+
+    /// Covers these topics from now on.
+    pub(super) fn cover(&mut self, filters: &[Filter], ordered: bool) {
+        self.filters = filters.to_vec();
+        self.ordered = ordered;
+    }
+
+    pub(super) fn covers(&self, topic: &str) -> bool {
+        self.filters.iter().any(|filter| filter.covers(topic))
+    }
+
+    /// The number of the oldest message that it still needs.
+    pub(super) fn needs(&self) -> u64 {
+        let pending = self.pending.keys().next().copied();
+        pending.map_or(self.cursor, |pending| pending.min(self.cursor))
+    }
+
+    /// When something changes by itself, in milliseconds since 1970.
+    pub(super) fn next_time(&self) -> Option<u64> {
+        self.times.first().map(|(time, _)| *time)
+    }
+
+    /// The next message to hand out, which is out until `until` under this token.
+    pub(super) fn take(
+        &mut self,
+        log: &impl Log,
+        now: u64,
+        (token, until): (u64, u64),
+    ) -> Result<Option<Taken>> {
+        self.pass_time(now);
+        while let Some(number) = self.ready.first().copied() {
+            let found = log.find(number)?;
+            self.ready.remove(&number);
+            let Some(entry) = found else {
+                self.finish(number);
+                continue;
+            };
+            let Some(pending) = self.pending.get_mut(&number) else { continue };
+            pending.attempts = pending.attempts.saturating_add(1);
+            pending.standing = Standing::Out { token, until };
+            let attempt = pending.attempts;
+            self.times.insert((until, number));
+            return Ok(Some(Taken { number, entry, attempt }));
+        }
+        for _ in 0..PASSED {
+            if self.pending.len() >= PENDING {
+                return Ok(None);
+            }
+            let Some((number, entry)) = self.look(log)? else { return Ok(None) };
+            if !self.covers(&entry.topic) {
+                continue;
+            }
+            let standing = match entry.not_before > now {
+                true => Standing::Waits { until: entry.not_before },
+                false => Standing::Out { token, until },
+            };
+            if self.admit(number, &entry, standing) == standing && entry.not_before <= now {
+                return Ok(Some(Taken { number, entry, attempt: 1 }));
+            }
+        }
+        // Others get a turn, and this one comes back.
+        self.wake.notify_one();
+        Ok(None)
+    }
+
+    /// The next message of the log, whomever it is for.
+    fn look(&mut self, log: &impl Log) -> Result<Option<(u64, Arc<Entry>)>> {
+        if self.ahead.is_empty() {
+            self.ahead = log.read(self.cursor, AHEAD)?.into();
+        }
+        let next = self.ahead.pop_front();
+        if let Some((number, _)) = &next {
+            self.cursor = number + 1;
+        }
+        Ok(next)
+    }
+
+    /// Takes note of a message that was looked at for the first time. Returns how it stands.
+    fn admit(&mut self, number: u64, entry: &Entry, standing: Standing) -> Standing {
+        let key = entry.message.key.as_ref().filter(|_| self.ordered);
+        let key = key.map(|key| (Arc::clone(&entry.topic), key.clone()));
+        let mut pending = Pending { attempts: 0, standing, key };
+        if matches!(standing, Standing::Out { .. })
+            && let Some(key) = &pending.key
+        {
+            let turns = self.keys.entry(key.clone()).or_default();
+            turns.push_back(number);
+            if turns.len() > 1 {
+                pending.standing = Standing::Behind;
+            }
+        }
+        let standing = pending.standing;
+        match standing {
+            Standing::Out { until, .. } => {
+                pending.attempts = 1;
+                self.times.insert((until, number));
+            }
+            Standing::Waits { until } => drop(self.times.insert((until, number))),
+            Standing::Ready { .. } | Standing::Behind => {}
+        }
+        self.pending.insert(number, pending);
+        standing
+    }
+
+    /// Makes ready what was put off until now, and what came back for nobody settled it.
+    fn pass_time(&mut self, now: u64) {
+        while let Some((time, number)) = self.times.first().copied()
+            && time <= now
+        {
+            self.times.remove(&(time, number));
+            self.make_ready(number);
+        }
+    }
+
+    fn make_ready(&mut self, number: u64) {
+        let Some(pending) = self.pending.get_mut(&number) else { return };
+        // One that was put off before it was ever handed out takes its place among its key's now.
+        let is_new = pending.attempts == 0 && matches!(pending.standing, Standing::Waits { .. });
+        if is_new && let Some(key) = &pending.key {
+            let turns = self.keys.entry(key.clone()).or_default();
+            turns.push_back(number);
+            if turns.len() > 1 {
+                pending.standing = Standing::Behind;
+                return;
+            }
+        }
+        let token = match pending.standing {
+            Standing::Out { token, .. } => Some(token),
+            _ => None,
+        };
+        pending.standing = Standing::Ready { token };
+        self.ready.insert(number);
+    }
+
+    /// Whether a message was last handed out under this token.
+    fn is_out(&self, number: u64, token: u64) -> bool {
+        match self.pending.get(&number).map(|pending| pending.standing) {
+            Some(Standing::Out { token: found, .. }) => found == token,
+            Some(Standing::Ready { token: found }) => found == Some(token),
+            _ => false,
+        }
+    }
+
+    /// It is done with. `false`: it is not out under this token any more.
+    pub(super) fn ack(&mut self, number: u64, token: u64) -> bool {
+        if !self.is_out(number, token) {
+            return false;
+        }
+        self.finish(number);
+        true
+    }
+
+    /// It is handed out again at that time. `false` as for [`ack`](Self::ack).
+    pub(super) fn nack(&mut self, number: u64, token: u64, now: u64, time: u64) -> bool {
+        if !self.is_out(number, token) {
+            return false;
+        }
+        self.put_off(number, Standing::Waits { until: time }, time);
+        self.pass_time(now);
+        self.wake.notify_one();
+        true
+    }
+
+    /// It is out until then. `false` as for [`ack`](Self::ack).
+    pub(super) fn extend(&mut self, number: u64, token: u64, until: u64) -> bool {
+        if !self.is_out(number, token) {
+            return false;
+        }
+        self.put_off(number, Standing::Out { token, until }, until);
+        true
+    }
+
+    fn put_off(&mut self, number: u64, standing: Standing, time: u64) {
+        let Some(pending) = self.pending.get_mut(&number) else { return };
+        if let Standing::Out { until, .. } | Standing::Waits { until } = pending.standing {
+            self.times.remove(&(until, number));
+        }
+        self.ready.remove(&number);
+        pending.standing = standing;
+        self.times.insert((time, number));
+    }
+
+    /// Forgets a message, and gives its key's next one its turn.
+    fn finish(&mut self, number: u64) {
+        let Some(pending) = self.pending.remove(&number) else { return };
+        if let Standing::Out { until, .. } | Standing::Waits { until } = pending.standing {
+            self.times.remove(&(until, number));
+        }
+        self.ready.remove(&number);
+        let Some(key) = pending.key else { return };
+        let Some(turns) = self.keys.get_mut(&key) else { return };
+        match turns.front() == Some(&number) {
+            true => drop(turns.pop_front()),
+            // It went before its turn came.
+            false => turns.retain(|other| *other != number),
+        }
+        let Some(next) = turns.front().copied() else {
+            self.keys.remove(&key);
+            return;
+        };
+        if let Some(next_pending) = self.pending.get_mut(&next)
+            && next_pending.standing == Standing::Behind
+        {
+            next_pending.standing = Standing::Ready { token: None };
+            self.ready.insert(next);
+            self.wake.notify_one();
+        }
+    }
+}
