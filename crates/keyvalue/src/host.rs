@@ -3,7 +3,6 @@
 
 mod cas;
 mod cursors;
-mod held;
 mod labels;
 mod operations;
 mod pending;
@@ -21,14 +20,13 @@ pub mod wasmcloud;
 use crate::Store;
 use base::{Bound, Error, Kind};
 use cursors::Cursors;
-use engine::{Capability, Ctx, Failure, Guest, Imports, Name, View, Wanted};
-use held::Held;
+use engine::{Capability, Ctx, Failure, Guest, Held, Imports, Name, View, Wanted};
 use std::sync::Arc;
 use wasmtime::component::Linker;
 
 pub use cas::Cas;
 pub use pending::Pending;
-pub use uses::{How, Use, needs, uses};
+pub use uses::{needs, uses};
 pub use values::{IncomingValue, OutgoingValue, Trace};
 
 /// The interfaces that hold nothing: values and errors, which stores and caches have in common.

@@ -3,12 +3,11 @@
 mod feed;
 mod guest;
 mod lanes;
-mod retry;
 
 use crate::host::Bucket;
 use crate::{Change, Store, WatchOptions};
 use base::Result;
-use engine::{Guest, Stop};
+use engine::{Guest, Stop, retry};
 use feed::Feed;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;

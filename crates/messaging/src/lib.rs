@@ -12,8 +12,12 @@ mod options;
 mod topic;
 
 pub mod backend;
+#[cfg(feature = "host")]
+pub mod host;
 #[cfg(feature = "conformance")]
 pub mod promises;
+#[cfg(feature = "host")]
+pub mod trigger;
 
 pub use backend::BACKENDS;
 pub use base::offer::Emulated;

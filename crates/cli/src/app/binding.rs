@@ -7,9 +7,9 @@ use crate::capabilities::{self, Opened, ToOpen};
 use base::offer::{Gap, Watch};
 use base::{Error, Place, Result};
 use deployment::{At, Binding};
-use engine::{Capability as _, Name, Source};
+use engine::{Capability as _, How, Name, Source};
 use keyvalue::Levels;
-use keyvalue::host::{How, KeyValue};
+use keyvalue::host::KeyValue;
 use std::path::PathBuf;
 use std::sync::Arc;
 

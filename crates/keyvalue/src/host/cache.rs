@@ -7,7 +7,7 @@
 mod operations;
 mod uses;
 
-use super::held::Held;
+use engine::Held;
 use super::labels;
 use super::old::answer;
 use super::operations::Result;

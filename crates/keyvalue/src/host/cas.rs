@@ -1,6 +1,6 @@
 //! Compare-and-swap by version.
 
-use super::held::Charge;
+use engine::Charge;
 use super::operations::{ATTEMPTS, Client, outrun};
 use crate::{Expect, Version, Versioned, WriteOptions, is_unmet};
 use base::{Error, Result};

@@ -1,6 +1,6 @@
 //! What a guest can ask of a bucket, once for every draft.
 
-use super::held::{Charge, Held};
+use engine::{Charge, Held};
 use super::{Bucket, KeyValue, named};
 use crate::room::Room;
 use crate::{Cursor, Expect, ListOptions, Page, Store, Version, Versioned, WriteOptions, is_unmet};

@@ -2,39 +2,8 @@
 
 use super::{KeyValue, VALUES};
 use crate::{Levels, Offer};
-use base::offer::{Gap, List};
-use engine::{Capability as _, Imports};
-use std::fmt;
-
-/// One function that a component calls, and how a store does it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Use {
-    /// The interface and the function: `store.bucket.get`.
-    pub function: String,
-    /// How.
-    pub how: How,
-}
-
-/// How a store does what a function asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum How {
-    /// As the backend itself does it.
-    Native,
-    /// This program does it with what the backend has: so.
-    Emulated(String),
-    /// Not at all.
-    Missing(Gap),
-}
-
-impl fmt::Display for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Native => f.write_str("native"),
-            Self::Emulated(how) => write!(f, "emulated: {how}"),
-            Self::Missing(gap) => write!(f, "missing: {gap}"),
-        }
-    }
-}
+use base::offer::List;
+use engine::{Capability as _, How, Imports, Use, called};
 
 /// Every function of key-value interfaces that `imports` has, with how a store of this offer does
 /// it.
@@ -44,30 +13,6 @@ pub fn uses(imports: &Imports, offer: &Offer) -> Vec<Use> {
         let asks = !VALUES.contains(&id) || function.starts_with("bucket.");
         asks.then(|| how(function, offer))
     })
-}
-
-/// Every function of these interfaces that `imports` has, with what `how` says of an interface and
-/// its function: `bucket.get` for a method or what makes a resource.
-pub(super) fn called(
-    imports: &Imports,
-    interfaces: &[&str],
-    how: impl Fn(&str, &str) -> Option<How>,
-) -> Vec<Use> {
-    let mut uses = Vec::new();
-    for id in interfaces {
-        let interface = id.rsplit_once('/').map_or(*id, |(_, interface)| interface);
-        let interface = interface.split('@').next().unwrap_or(interface);
-        for function in imports.functions(id) {
-            // `[method]bucket.get`, `[static]cas.new`.
-            let function = function.rsplit_once(']').map_or(function, |(_, name)| name);
-            if let Some(how) = how(id, function) {
-                uses.push(Use { function: format!("{interface}.{function}"), how });
-            }
-        }
-    }
-    uses.sort_by(|one, other| one.function.cmp(&other.function));
-    uses.dedup();
-    uses
 }
 
 /// The least that a store has to offer for a function that a component calls.

@@ -1,6 +1,6 @@
 //! Values as resources, and their bodies as streams: how the oldest draft carries them.
 
-use super::held::{Charge, Held};
+use engine::{Charge, Held};
 use base::units::Size;
 use base::{Error, Result};
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 //! writes have options, and `cas` goes without handles.
 
 use super::cas::{Required, Swap};
-use super::held::Charge;
+use engine::Charge;
 use super::labels;
 use super::operations::{self, Client, Result};
 use super::{Bucket, KeyValue, words};

@@ -1,9 +1,9 @@
 //! A store's changes without end: a subscription that is taken up again when it is lost.
 
-use super::retry;
 use crate::{Change, Changes, Store, WatchOptions};
 use base::offer::Watch;
 use base::{Kind, Result};
+use engine::retry;
 use futures::StreamExt as _;
 use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};

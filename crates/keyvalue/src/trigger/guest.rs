@@ -4,16 +4,10 @@ use crate::Change;
 use crate::host::{Bucket, IncomingValue};
 use crate::host::{draft, draft2, old, wasmcloud};
 use bytes::Bytes;
-use engine::background::Fair;
-use engine::{Ctx, Deadline, Ended, Guest};
+use engine::{Ctx, Guest};
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
 use wasmtime::component::{Accessor, InstancePre, Resource};
-
-/// What the timer of the host waits beyond the deadline, so that a guest that computes is ended by
-/// its own epoch, with a backtrace.
-const SLACK: Duration = Duration::from_millis(20);
 
 /// The interface that a guest exports.
 #[derive(Clone)]
@@ -79,37 +73,17 @@ pub(super) async fn call(
         Change::Missed { .. } => return Ok(()),
     };
     let news = News { bucket, key, value };
-    let permit = guest.admit().await.map_err(wasmtime::Error::new)?;
-    let timeout = guest.limits().request_timeout;
-    let deadline = Deadline::after(timeout);
-    let told = tell(Arc::clone(guest), exported.clone(), news, deadline);
-    let told = Fair::new(Arc::clone(guest), told);
-    let outcome = tokio::time::timeout(timeout + SLACK, told).await;
-    drop(permit);
-    match outcome {
-        Ok(Some(outcome)) => outcome,
-        Ok(None) => Err(wasmtime::Error::msg("the call panicked: a bug of the host")),
-        Err(_elapsed) => Err(Ended::Deadline.into()),
-    }
+    let exported = exported.clone();
+    engine::once(guest, move |store| Box::pin(tell(store, exported, news))).await
 }
 
-async fn tell(
-    guest: Arc<Guest>,
-    exported: Exported,
-    news: News,
-    deadline: Deadline,
-) -> wasmtime::Result<()> {
-    let mut store = guest.store(deadline);
-    let outcome = match exported {
-        Exported::Wasmcloud(pre) => wasmcloud(&mut store, &pre, news).await,
-        Exported::Draft2(pre) => draft2(&mut store, &pre, news).await,
-        Exported::Draft(pre) => draft(&mut store, &pre, news).await,
-        Exported::Old(pre) => old(&mut store, &pre, news).await,
-    };
-    outcome.map_err(|error| match store.data().reached() {
-        Some(limit) => error.context(format!("the limit `{}` was reached", limit.word())),
-        None => error,
-    })
+async fn tell(store: &mut Instance, exported: Exported, news: News) -> wasmtime::Result<()> {
+    match exported {
+        Exported::Wasmcloud(pre) => wasmcloud(store, &pre, news).await,
+        Exported::Draft2(pre) => draft2(store, &pre, news).await,
+        Exported::Draft(pre) => draft(store, &pre, news).await,
+        Exported::Old(pre) => old(store, &pre, news).await,
+    }
 }
 
 type Instance = wasmtime::Store<Ctx>;

@@ -2,7 +2,7 @@
 //! that it has without.
 
 use super::{Caches, Entry, FutureDone, FutureEntry, FutureExists, FutureGet, Host, State};
-use crate::host::held::Held;
+use engine::Held;
 use crate::host::named;
 use crate::host::pending::{Pending, Unwatched};
 use crate::host::{IncomingValue, OutgoingValue};

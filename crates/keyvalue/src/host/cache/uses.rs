@@ -1,7 +1,7 @@
 //! What a component's imports ask of a cache, and how an open one does it.
 
 use super::Caches;
-use crate::host::uses::{How, Use, called};
+use engine::{How, Use, called};
 use cache::Offer;
 use engine::{Capability as _, Imports};
 

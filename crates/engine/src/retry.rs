@@ -1,32 +1,32 @@
 //! How often something is tried again, and how long it waits before.
 
-use engine::Stop;
+use crate::Stop;
 use std::time::Duration;
 
-/// A change is told so often before it is left out.
+/// Something is tried so often before it is left out.
 const ATTEMPTS: u32 = 4;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// The pause after the failure with this number, counted from one: four times longer each time.
-pub(super) fn pause(failures: u32) -> Duration {
+pub fn pause(failures: u32) -> Duration {
     let factor = 4_u32.saturating_pow(failures.saturating_sub(1));
     FIRST.saturating_mul(factor).min(LONGEST)
 }
 
-/// The attempts at telling one change.
-#[derive(Default)]
-pub(super) struct Attempts(u32);
+/// The attempts at one thing.
+#[derive(Debug, Default)]
+pub struct Attempts(u32);
 
 impl Attempts {
     /// Counts one that failed, and says how many have.
-    pub(super) fn count(&mut self) -> u32 {
+    pub fn count(&mut self) -> u32 {
         self.0 += 1;
         self.0
     }
 
     /// Waits before the next, or says that there is none: too many failed, or all is to end.
-    pub(super) async fn again(&self, stop: &Stop) -> bool {
+    pub async fn again(&self, stop: &Stop) -> bool {
         if self.0 >= ATTEMPTS {
             return false;
         }

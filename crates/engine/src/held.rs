@@ -7,31 +7,35 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// An account that everything draws on which an instance has the host keep. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Held {
+pub struct Held {
     limit: usize,
     used: Arc<AtomicUsize>,
 }
 
 impl Held {
-    pub(super) fn new(limit: usize) -> Self {
+    /// An account of so many bytes.
+    pub fn new(limit: usize) -> Self {
         Self { limit, used: Arc::default() }
     }
 
     /// The most bytes.
-    pub(super) fn limit(&self) -> usize {
+    pub fn limit(&self) -> usize {
         self.limit
     }
 
     /// Draws `bytes`, given back when the charge is dropped.
-    pub(super) fn take(&self, bytes: usize) -> Result<Charge> {
+    ///
+    /// # Errors
+    /// `Exhausted` when the account does not have it.
+    pub fn take(&self, bytes: usize) -> Result<Charge> {
         let mut charge = Charge { bytes: 0, held: self.clone() };
         charge.grow(bytes)?;
         Ok(charge)
     }
 }
 
-/// What one handle has drawn.
-pub(super) struct Charge {
+/// What one handle, or one call that waits, has drawn.
+pub struct Charge {
     bytes: usize,
     held: Held,
 }
@@ -41,13 +45,13 @@ impl Charge {
     ///
     /// # Errors
     /// `Exhausted` when the account does not have it; nothing is drawn then.
-    pub(super) fn grow(&mut self, bytes: usize) -> Result<()> {
+    pub fn grow(&mut self, bytes: usize) -> Result<()> {
         let Held { limit, used } = &self.held;
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| sum <= limit);
         if used.fetch_update(Relaxed, Relaxed, fits).is_err() {
             let limit = Size(*limit as u64);
             return Err(Error::exhausted(format!("the values held by handles take over {limit}"))
-                .with_hint("drop handles to values that are no longer needed"));
+                .with_hint("drop handles that are no longer needed"));
         }
         self.bytes += bytes;
         Ok(())
