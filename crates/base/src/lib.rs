@@ -14,6 +14,7 @@ pub mod offer;
 mod openings;
 pub mod promise;
 mod secret;
+pub mod topic;
 pub mod units;
 mod unreadable;
 mod within;

@@ -155,6 +155,14 @@ impl App {
         self.upstreams.values().for_each(|led| led.upstream.stop());
     }
 
+    /// The broker behind a name.
+    pub(crate) fn broker(&self, name: &str) -> Option<&Arc<dyn messaging::Broker>> {
+        self.bindings.iter().find_map(|open| match &open.opened {
+            Opened::Messaging(broker) if open.of.name == name => Some(broker),
+            _ => None,
+        })
+    }
+
     /// The key-value store behind a name.
     pub(crate) fn store(&self, name: &str) -> Option<&Arc<dyn keyvalue::Store>> {
         self.bindings.iter().find_map(|open| match &open.opened {

@@ -8,6 +8,7 @@ use futures::FutureExt as _;
 use http::host::Http;
 use keyvalue::host::KeyValue;
 use keyvalue::host::cache::Caches;
+use messaging::host::Messaging;
 use std::sync::Arc;
 use telemetry::host::Logging;
 
@@ -16,6 +17,7 @@ pub(crate) const PLUGINS: &[Plugin] = &[
     plugin::<Http>(),
     plugin::<KeyValue>(),
     plugin::<Caches>(),
+    plugin::<Messaging>(),
     plugin::<config::host::Config>(),
     plugin::<Logging>(),
 ];
@@ -40,6 +42,16 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
         choose: |settings| {
             let (name, opening) = choose(cache::BACKENDS, settings)?;
             Ok((name, ToOpen::Cache(opening)))
+        },
+    },
+    deployment::Capability {
+        name: Messaging::NAME,
+        about: "Brokers of messages, by the name that components connect to.",
+        grant: "messaging",
+        default_url: Some("memory:"),
+        choose: |settings| {
+            let (name, opening) = choose(messaging::BACKENDS, settings)?;
+            Ok((name, ToOpen::Messaging(opening)))
         },
     },
     deployment::Capability {
@@ -76,12 +88,23 @@ pub(crate) const CONFORMANCE: &[Conformance] = &[
             conformance::run(Caches::NAME, what, line, folder, (describe, destroy)).boxed()
         },
     },
+    Conformance {
+        name: Messaging::NAME,
+        run: |line, folder| {
+            let what = (messaging::BACKENDS, messaging::promises::PROMISES);
+            let describe = |broker: &dyn messaging::Broker| broker.offer().backend.to_string();
+            let destroy =
+                |broker: Arc<dyn messaging::Broker>| async move { broker.destroy().await }.boxed();
+            conformance::run(Messaging::NAME, what, line, folder, (describe, destroy)).boxed()
+        },
+    },
 ];
 
 /// A binding's settings, read and not yet acted on.
 pub(crate) enum ToOpen {
     KeyValue(Opening<dyn keyvalue::Store>),
     Cache(Opening<dyn cache::Cache>),
+    Messaging(Opening<dyn messaging::Broker>),
     Config(Opening<dyn config::Source>),
 }
 
@@ -90,6 +113,7 @@ pub(crate) enum ToOpen {
 pub(crate) enum Opened {
     KeyValue(Arc<dyn keyvalue::Store>),
     Cache(Arc<dyn cache::Cache>),
+    Messaging(Arc<dyn messaging::Broker>),
     Config(Arc<dyn config::Source>),
 }
 
@@ -99,6 +123,7 @@ impl ToOpen {
         Ok(match self {
             Self::KeyValue(opening) => Opened::KeyValue(opening(place).await?),
             Self::Cache(opening) => Opened::Cache(opening(place).await?),
+            Self::Messaging(opening) => Opened::Messaging(opening(place).await?),
             Self::Config(opening) => Opened::Config(opening(place).await?),
         })
     }

@@ -82,6 +82,12 @@ fn offer(open: &Open) -> Vec<(String, String)> {
         Opened::Cache(cache) => {
             cache.offer().rows().into_iter().map(|(word, level)| (word.to_owned(), level)).collect()
         }
+        Opened::Messaging(broker) => broker
+            .offer()
+            .rows()
+            .into_iter()
+            .map(|(word, level)| (word.to_owned(), level))
+            .collect(),
         Opened::Config(_) => Vec::new(),
     }
 }
@@ -100,6 +106,7 @@ fn portability<'a>(
         let uses = match &open.opened {
             Opened::KeyValue(store) => keyvalue::host::uses(imports?, store.offer()),
             Opened::Cache(cache) => keyvalue::host::cache::uses(imports?, cache.offer()),
+            Opened::Messaging(broker) => messaging::host::uses(imports?, broker.offer()),
             Opened::Config(_) => return None,
         };
         Some((of, uses))
@@ -159,7 +166,7 @@ fn text(app: &App, triggers: usize) -> String {
         lines.push(format!("{scheme} {name} on {listen} -> {to}"));
     }
     if triggers > 0 {
-        lines.push(format!("{triggers} timers and watches"));
+        lines.push(format!("{triggers} timers, watches and subscriptions"));
     }
     lines.join("\n")
 }

@@ -29,6 +29,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     plan.app.http = None;
     plan.app.timers.clear();
     plan.app.watches.clear();
+    plan.app.subscriptions.clear();
     for component in &mut plan.app.components {
         component.args = args.args.iter().map(deployment::Text::plain).collect();
         component.limits.memory.get_or_insert(MEMORY);

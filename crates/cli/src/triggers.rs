@@ -1,7 +1,8 @@
-//! What calls guests besides HTTP: clocks and keys that change.
+//! What calls guests besides HTTP: clocks, keys that change, and messages.
 
 mod command;
 mod running;
+mod subscribe;
 mod timer;
 
 use crate::app::{App, Problems};
@@ -9,17 +10,21 @@ use base::Error;
 use deployment::Keys;
 use keyvalue::WatchOptions;
 use keyvalue::trigger::Watcher;
+use messaging::trigger::Receiver;
 use running::Running;
 use std::sync::Arc;
 use std::time::Duration;
+use subscribe::Subscribed;
 use timer::Clock;
 
 pub(crate) use command::{Command, Outcome, ended};
+pub(crate) use subscribe::needs;
 
 /// The triggers of an app, found right and not yet started.
 pub(crate) struct Ready {
     timers: Vec<(Clock, Command)>,
     watches: Vec<(Watched, Watcher)>,
+    subscriptions: Vec<(Subscribed, Receiver)>,
 }
 
 /// The triggers that run.
@@ -27,6 +32,7 @@ pub(crate) struct Ready {
 pub(crate) struct Triggers {
     timers: Vec<Running<Clock, Command>>,
     watches: Vec<Running<Watched, Watcher>>,
+    subscriptions: Vec<Running<Subscribed, Receiver>>,
 }
 
 /// Which changes are told to whom.
@@ -46,10 +52,11 @@ impl PartialEq for Watched {
 }
 
 impl Ready {
-    /// The timers and watches of an app. Those whose component does not export what they call are
-    /// added to the problems; of a component that could not be loaded nothing can be said.
+    /// The timers, watches and subscriptions of an app. Those whose component does not export what
+    /// they call are added to the problems; of a component that could not be loaded nothing can be
+    /// said.
     pub(crate) fn of(app: &App, problems: &mut Problems) -> Self {
-        let (mut timers, mut watches) = (Vec::new(), Vec::new());
+        let (mut timers, mut watches, mut subscriptions) = (Vec::new(), Vec::new(), Vec::new());
         for timer in &app.plan.timers {
             match timed(app, timer) {
                 Ok(ready) => timers.extend(ready),
@@ -62,12 +69,18 @@ impl Ready {
                 Err(error) => problems.add(Some(&watch.at), error),
             }
         }
-        Self { timers, watches }
+        for subscribe in &app.plan.subscriptions {
+            match subscribe::ready(app, subscribe) {
+                Ok(ready) => subscriptions.extend(ready),
+                Err(error) => problems.add(Some(&subscribe.at), error),
+            }
+        }
+        Self { timers, watches, subscriptions }
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.timers.len() + self.watches.len()
+        self.timers.len() + self.watches.len() + self.subscriptions.len()
     }
 }
 
@@ -121,14 +134,18 @@ impl Triggers {
                     }
                 }
             });
-        Self { timers, watches }
+        let subscriptions =
+            Running::exchange(&mut self.subscriptions, ready.subscriptions, subscribe::run);
+        Self { timers, watches, subscriptions }
     }
 
     /// Finishes what runs, at most `grace`; returns how much was left.
     pub(crate) async fn shut_down(self, grace: Duration) -> usize {
         let timers = futures::future::join_all(self.timers.into_iter().map(|it| it.end(grace)));
         let watches = futures::future::join_all(self.watches.into_iter().map(|it| it.end(grace)));
-        let (timers, watches) = futures::join!(timers, watches);
-        timers.into_iter().chain(watches).sum()
+        let subscriptions = self.subscriptions.into_iter().map(|it| it.end(grace));
+        let subscriptions = futures::future::join_all(subscriptions);
+        let (timers, watches, subscriptions) = futures::join!(timers, watches, subscriptions);
+        timers.into_iter().chain(watches).chain(subscriptions).sum()
     }
 }

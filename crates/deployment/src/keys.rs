@@ -1,10 +1,12 @@
 //! Every key of the deployment file, once: what is known, what is near, what the manual says.
 
 mod filter;
+mod subscribe;
 mod tcp;
 mod upstream;
 
 pub(crate) use filter::{FILTER, FILTER_LIMITS, FILTER_USE};
+pub(crate) use subscribe::SUBSCRIBE;
 pub(crate) use tcp::TCP;
 pub(crate) use upstream::{EJECTION, HEALTH, RETRIES, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
 
@@ -55,6 +57,7 @@ pub(crate) const SECTIONS: &[&Keys] = &[
     &FILTER_USE,
     &TIMER,
     &WATCH,
+    &SUBSCRIBE,
     &SECRETS,
     &LOG,
     &BINDING,
@@ -86,6 +89,11 @@ pub(crate) const APP: Keys = Keys {
         Key("filter", "", "Proxy-Wasm filters, each a table `[filter.NAME]`."),
         Key("timer", "", "Components that are called by the clock, each a table `[[timer]]`."),
         Key("watch", "", "Components that are called when keys change, each a table `[[watch]]`."),
+        Key(
+            "subscribe",
+            "",
+            "Components that messages are handed to, each a table `[[subscribe]]`.",
+        ),
         Key("secrets", "", "Where the text of `${secret:name}` comes from."),
         Key("log", "", "How Wharf and its guests log."),
     ],

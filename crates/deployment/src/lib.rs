@@ -27,6 +27,7 @@ mod secrets;
 mod section;
 mod settings;
 mod source;
+mod subscribe;
 mod tcp;
 mod text;
 mod triggers;
@@ -39,7 +40,7 @@ pub use input::{FILE, Input};
 pub use needs::Needs;
 pub use plan::{
     App, Component, Engine, Files, Http, Http2, Keys, Limits, Listen, Log, LogFormat, Plan,
-    Respond, Reuse, Route, Schedule, Scope, Target, Timer, Tls, Watch,
+    Respond, Reuse, Route, Schedule, Scope, Subscribe, Target, Timer, Tls, Watch,
 };
 pub use reading::read;
 pub use reference::reference;

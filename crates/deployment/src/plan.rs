@@ -9,6 +9,7 @@ use crate::text::Text;
 use crate::upstream::Upstream;
 use base::Mistake;
 use base::egress::Rule;
+use base::topic;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ pub struct App {
     pub timers: Vec<Timer>,
     /// Calls when keys change.
     pub watches: Vec<Watch>,
+    /// Calls when messages come.
+    pub subscriptions: Vec<Subscribe>,
     /// How the host logs.
     pub log: Log,
 }
@@ -341,6 +344,37 @@ pub enum Keys {
     Only(Vec<String>),
     /// Those that begin with this.
     Prefix(String),
+}
+
+/// A component that messages are handed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    /// The name of the component, which exists and may use the binding.
+    pub component: String,
+    /// The binding, which is bound.
+    pub binding: String,
+    /// The topics: one at least.
+    pub topics: Vec<topic::Filter>,
+    /// The group.
+    pub group: String,
+    /// Whether a new group begins with what the broker still has.
+    pub from_beginning: bool,
+    /// Whether messages with the same key are handed out one after the other.
+    pub ordered: bool,
+    /// So many messages are handed out at once.
+    pub concurrency: Option<usize>,
+    /// So many are fetched ahead.
+    pub prefetch: Option<usize>,
+    /// When a message is handed to another.
+    pub deadline: Option<Duration>,
+    /// The pauses before a message that failed comes again.
+    pub retry: Option<Vec<Duration>>,
+    /// A message is handed out so often before it is given up.
+    pub attempts: Option<u32>,
+    /// Where it goes then.
+    pub dead_letters: Option<String>,
+    /// Where it stands in the file.
+    pub at: At,
 }
 
 /// How the host logs.

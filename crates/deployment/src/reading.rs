@@ -12,13 +12,16 @@ use crate::report::{Report, Severity};
 use crate::secrets::Secrets;
 use crate::section::Section;
 use crate::text::Text;
-use crate::{document, filter, grants, http, tcp, triggers, upstream, warnings};
+use crate::{document, filter, grants, http, subscribe, tcp, triggers, upstream, warnings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 /// The one capability that `[[watch]]` and shared data of filters are about.
 pub(crate) const WATCHED: &str = "keyvalue";
+
+/// The one capability that `[[subscribe]]` is about.
+pub(crate) const SUBSCRIBED: &str = "messaging";
 
 /// The directory of embedded data where the file names none.
 const DATA: &str = ".wharf";
@@ -167,8 +170,11 @@ fn app<O>(
     }
     let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
     let (upstreams, led_to) = upstream::read(root);
-    let keyvalue = capabilities.iter().zip(bound).find(|(found, _)| found.name == WATCHED);
-    let keyvalue = keyvalue.map(|(_, bound)| bound.names()).unwrap_or_default();
+    let names_of = |capability: &str| {
+        let bindings = capabilities.iter().zip(bound).find(|(found, _)| found.name == capability);
+        bindings.map(|(_, bound)| bound.names()).unwrap_or_default()
+    };
+    let keyvalue = names_of(WATCHED);
     let (filters, before) = filter::read(root, &keyvalue);
     let http = match bare {
         Some(_) => Some(Http::bare(&name, &input.listen)),
@@ -177,12 +183,25 @@ fn app<O>(
     let tcp = tcp::read(root, http.as_ref(), &led_to, &before);
     let timers = triggers::timers(root, &names);
     let watches = triggers::watches(root, &components, &keyvalue);
+    let subscriptions = subscribe::read(root, &components, &names_of(SUBSCRIBED));
     let data = match bare {
         Some(_) => PathBuf::from(DATA),
         None => root.path("data").map_or_else(|| root.reader.base.join(DATA), |(path, _)| path),
     };
     let log = root.table("log", &LOG).map(|log| read_log(&log)).unwrap_or_default();
-    App { name, data, components, upstreams, filters, http, tcp, timers, watches, log }
+    App {
+        name,
+        data,
+        components,
+        upstreams,
+        filters,
+        http,
+        tcp,
+        timers,
+        watches,
+        subscriptions,
+        log,
+    }
 }
 
 /// The app's name, or the folder's.

@@ -62,21 +62,11 @@ pub(crate) fn watches(root: &Section<'_>, components: &[Component], bound: &[&st
     let mut watches = Vec::new();
     for section in root.tables("watch", &WATCH) {
         let component = component(&section, &names);
-        let binding = match section.has("binding") {
-            true => section.name_of("binding", "key-value binding", bound),
-            false => Some(DEFAULT.to_owned()),
-        };
+        let binding = binding(&section, "key-value binding", bound);
         let keys = keys(&section);
         let scope = section.choice("scope", SCOPES);
         let (Some(component), Some(binding)) = (component, binding) else { continue };
-        let watcher = components.iter().find(|other| other.name == component);
-        let granted = watcher.map_or(&[][..], |watcher| watcher.granted(WATCHED));
-        if !granted.contains(&binding) {
-            let message = format!("component `{component}` may not open `{binding}`");
-            let at = section.at_key("binding");
-            let hint = format!("grant it: keyvalue = [\"{binding}\"]");
-            section.mistake(Mistake::at(at.span, message).with_hint(hint));
-        }
+        check_grant(&section, components, (&component, WATCHED, &binding));
         watches.push(Watch { component, binding, keys, scope, at: section.at() });
     }
     watches
@@ -98,7 +88,31 @@ fn keys(section: &Section<'_>) -> Keys {
     }
 }
 
-fn component(section: &Section<'_>, components: &[&str]) -> Option<String> {
+/// The binding that is called for: `default` where none is named.
+pub(crate) fn binding(section: &Section<'_>, what: &str, bound: &[&str]) -> Option<String> {
+    match section.has("binding") {
+        true => section.name_of("binding", what, bound),
+        false => Some(DEFAULT.to_owned()),
+    }
+}
+
+/// Makes sure that a component that is called for a binding may open it.
+pub(crate) fn check_grant(
+    section: &Section<'_>,
+    components: &[Component],
+    (component, capability, binding): (&str, &str, &String),
+) {
+    let called = components.iter().find(|other| other.name == component);
+    let granted = called.map_or(&[][..], |called| called.granted(capability));
+    if !granted.contains(binding) {
+        let message = format!("component `{component}` may not open `{binding}`");
+        let at = section.at_key("binding");
+        let hint = format!("grant it: {capability} = [\"{binding}\"]");
+        section.mistake(Mistake::at(at.span, message).with_hint(hint));
+    }
+}
+
+pub(crate) fn component(section: &Section<'_>, components: &[&str]) -> Option<String> {
     if !section.has("component") {
         section.missing("this calls nobody".to_owned(), "component = \"NAME\"");
     }

@@ -16,7 +16,7 @@ pub(crate) fn add<O>(app: &App, bound: &[Bindings<O>], notes: &Notes) {
     }
     for component in app.components.iter().filter(|component| !is_called(app, component)) {
         let message = format!("nothing calls component `{}`", component.name);
-        let hint = "give it an [[http.route]], a [[timer]] or a [[watch]]";
+        let hint = "give it an [[http.route]], a [[timer]], a [[watch]] or a [[subscribe]]";
         notes.warning(component.at.as_ref(), message, hint);
     }
     for upstream in app.upstreams.iter().filter(|upstream| !is_led_to(app, upstream)) {
@@ -49,6 +49,7 @@ fn is_called(app: &App, component: &Component) -> bool {
     app.http.iter().flat_map(|http| &http.routes).any(|route| route.target.is_component(name))
         || app.timers.iter().any(|timer| timer.component == *name)
         || app.watches.iter().any(|watch| watch.component == *name)
+        || app.subscriptions.iter().any(|subscribe| subscribe.component == *name)
 }
 
 fn is_led_to(app: &App, upstream: &Upstream) -> bool {

@@ -57,4 +57,3 @@ pub fn called(
     uses.dedup();
     uses
 }
-

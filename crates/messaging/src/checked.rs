@@ -28,12 +28,7 @@ impl<B: Broker> Checked<B> {
         &self.0
     }
 
-    fn publication(
-        &self,
-        topic: &str,
-        message: &Message,
-        options: &PublishOptions,
-    ) -> Result<()> {
+    fn publication(&self, topic: &str, message: &Message, options: &PublishOptions) -> Result<()> {
         check_topic(topic)?;
         if is_inbox(topic) {
             self.replies()?;
@@ -69,9 +64,9 @@ impl<B: Broker> Checked<B> {
             check_topic(topic).map_err(|error| error.context("where replies go"))?;
         }
         let said = [("a key", key), ("an id", id), ("a content type", content_type)];
-        said.into_iter().filter_map(|(what, said)| Some((what, said.as_ref()?))).try_for_each(
-            |(what, said)| name(what, said),
-        )
+        said.into_iter()
+            .filter_map(|(what, said)| Some((what, said.as_ref()?)))
+            .try_for_each(|(what, said)| name(what, said))
     }
 
     fn subscription(&self, subscription: &Subscription) -> Result<()> {

@@ -9,7 +9,6 @@ mod local;
 mod message;
 mod offer;
 mod options;
-mod topic;
 
 pub mod backend;
 #[cfg(feature = "host")]
@@ -21,13 +20,13 @@ pub mod trigger;
 
 pub use backend::BACKENDS;
 pub use base::offer::Emulated;
+pub use base::topic::{Filter, INBOX, MAX_TOPIC, check_topic, is_inbox};
 pub use best::{Best, table, that_offer};
 pub use checked::Checked;
 pub use delivery::{Delivery, Settle, Subscriber, Verdict, is_late, late};
 pub use message::{Message, Position, Published};
 pub use offer::{Levels, Offer};
 pub use options::{PublishOptions, RequestOptions, Start, Subscription};
-pub use topic::{Filter, INBOX, MAX_TOPIC, check_topic, is_inbox};
 
 use async_trait::async_trait;
 use base::{Error, Result};

@@ -37,7 +37,8 @@ impl Message {
     /// How many bytes it has, all told.
     pub fn size(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         let said = [&self.content_type, &self.key, &self.id, &self.reply_to];
         self.data.len() + headers + said.into_iter().map(text).sum::<usize>()
     }

@@ -12,7 +12,7 @@ use engine::{Guest, Stop};
 use feed::Feed;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use guest::{Exported, Outcome};
+use guest::Exported;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -102,12 +102,12 @@ impl Handing<'_> {
         let (binding, topic) = (self.binding, delivery.topic.clone());
         let attempt = delivery.attempt;
         let settled = match outcome {
-            Outcome::Done => delivery.ack().await,
-            Outcome::Failed(why) if attempt < self.rules.attempts => {
+            Ok(()) => delivery.ack().await,
+            Err(why) if attempt < self.rules.attempts => {
                 tracing::warn!(%component, binding, topic, attempt, "a message failed: {why}");
                 delivery.nack(self.rules.pause(attempt)).await
             }
-            Outcome::Failed(why) | Outcome::Rejected(why) => self.give_up(delivery, &why).await,
+            Err(why) => self.give_up(delivery, &why).await,
         };
         if let Err(error) = settled {
             tracing::warn!(
@@ -121,8 +121,8 @@ impl Handing<'_> {
     async fn while_it_takes(
         &self,
         delivery: &Delivery,
-        called: impl Future<Output = Outcome>,
-    ) -> Outcome {
+        called: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), String> {
         let mut called = std::pin::pin!(called);
         // Early enough that one answer of the broker may be lost.
         let pause = self.rules.subscription.deadline / 3;

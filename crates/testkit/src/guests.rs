@@ -62,6 +62,8 @@ macro_rules! foreach_guest {
         $each!(kv_watch_old);
         $each!(kv_watch_wasmcloud);
         $each!(logging);
+        $each!(messages_draft);
+        $each!(messages_wasmcloud);
         $each!(sockets);
         $each!(sockets_p3);
         $each!(timer_p2);

@@ -144,6 +144,14 @@ fn wasmclouds_keyvalue_stays_as_its_vendor_has_it() {
 }
 
 #[test]
+fn messaging_stays_as_its_specification_has_it() {
+    // No published crate carries these versions. The texts of the guests are those of the
+    // proposal's main branch of 2024-12-04, and of the vendor's package.
+    assert_eq!(ours("messaging/wit/draft"), types(&guests("messaging-draft")));
+    assert_eq!(ours("messaging/wit/wasmcloud"), types(&guests("messaging-wasmcloud")));
+}
+
+#[test]
 fn config_is_the_one_that_wasmtime_and_wasmcloud_ship() {
     assert_eq!(ours("config/wit/rc1"), published("wasmtime-wasi-config", "wit/deps/config"));
     assert_eq!(ours("config/wit/draft"), published("wasmcloud-component", "wit/deps/config"));

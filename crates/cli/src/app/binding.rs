@@ -10,6 +10,7 @@ use deployment::{At, Binding};
 use engine::{Capability as _, How, Name, Source};
 use keyvalue::Levels;
 use keyvalue::host::KeyValue;
+use messaging::host::Messaging;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -56,7 +57,11 @@ pub(super) fn needed(
         let is = |name: &String| KeyValue::NAME == binding.capability && *name == binding.name;
         app.filters.iter().any(|filter| filter.shared_data.as_ref().is_some_and(is))
     };
-    binding.at.is_some() || asked || watched() || shared()
+    let subscribed = || {
+        let is = |it: &deployment::Subscribe| it.binding == binding.name;
+        binding.capability == Messaging::NAME && app.subscriptions.iter().any(is)
+    };
+    binding.at.is_some() || asked || watched() || shared() || subscribed()
 }
 
 /// Opens bindings, and adds those that cannot be opened to the problems.
@@ -118,6 +123,10 @@ fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
     let (needs, lowest) = (&binding.needs, Levels::LOWEST);
     let has = match opened {
         Opened::KeyValue(store) => store.offer().levels,
+        // Of what the file can ask for, a broker has nothing but its durability.
+        Opened::Messaging(broker) => {
+            Levels { durability: broker.offer().levels.durability, ..lowest }
+        }
         // Of all that can be asked for, a cache has nothing but times to live.
         Opened::Cache(cache) => Levels { ttl: cache.offer().levels.ttl, ..lowest },
         Opened::Config(_) => return Ok(()),
@@ -148,9 +157,10 @@ pub(super) fn unmet(app: &App, problems: &mut Problems) {
     let stores = || {
         app.bindings.iter().filter_map(|open| match &open.opened {
             Opened::KeyValue(store) => Some((&open.of, store)),
-            Opened::Cache(_) | Opened::Config(_) => None,
+            Opened::Cache(_) | Opened::Messaging(_) | Opened::Config(_) => None,
         })
     };
+    unmet_by_brokers(app, problems);
     for component in &app.plan.components {
         let Some(loaded) = app.guests.get(&component.name) else { continue };
         let granted = component.granted(KeyValue::NAME);
@@ -186,9 +196,57 @@ pub(super) fn unmet(app: &App, problems: &mut Problems) {
     }
 }
 
+/// The same of brokers, and what subscriptions ask of them.
+fn unmet_by_brokers(app: &App, problems: &mut Problems) {
+    let brokers = || {
+        app.bindings.iter().filter_map(|open| match &open.opened {
+            Opened::Messaging(broker) => Some((&open.of, broker)),
+            _ => None,
+        })
+    };
+    for component in &app.plan.components {
+        let Some(loaded) = app.guests.get(&component.name) else { continue };
+        let granted = component.granted(Messaging::NAME);
+        for (of, broker) in brokers().filter(|(of, _)| granted.contains(&of.name)) {
+            for used in messaging::host::uses(loaded.guest.imports(), broker.offer()) {
+                let How::Missing(gap) = used.how else { continue };
+                let who = format!(
+                    "component `{}` calls `{}`, for which messaging binding `{}` ({})",
+                    component.name,
+                    used.function,
+                    of.name,
+                    broker.offer().backend
+                );
+                let others = messaging::that_offer(&messaging::host::needs(&used.function));
+                let error = others_do(short(&who, &[gap]), &others);
+                problems.add(component.source_at.as_ref().or(component.at.as_ref()), error);
+            }
+        }
+    }
+    for subscribe in &app.plan.subscriptions {
+        let broker = brokers().find(|(of, _)| of.name == subscribe.binding);
+        let Some((of, broker)) = broker else { continue };
+        let needs = crate::triggers::needs(subscribe);
+        let gaps = broker.offer().levels.gaps(&needs);
+        if !gaps.is_empty() {
+            let who = format!(
+                "component `{}` subscribes to messaging binding `{}` ({}), which",
+                subscribe.component,
+                of.name,
+                broker.offer().backend
+            );
+            let error = others_do(short(&who, &gaps), &messaging::that_offer(&needs));
+            problems.add(Some(&subscribe.at), error);
+        }
+    }
+}
+
 fn lacks(who: &str, gaps: &[Gap], needs: &Levels) -> Error {
-    let error = short(who, gaps);
-    let others = keyvalue::that_offer(needs);
+    others_do(short(who, gaps), &keyvalue::that_offer(needs))
+}
+
+/// Adds which backends would do.
+fn others_do(error: Error, others: &[&str]) -> Error {
     error.with_hint(match others.is_empty() {
         true => "no backend offers all of it".to_owned(),
         false => format!("backends that can offer it: {}", others.join(", ")),

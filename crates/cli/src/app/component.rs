@@ -17,7 +17,8 @@ use http::hooks::Hooks;
 use http::host::Http;
 use http::incoming::{Handler, Reuse};
 use keyvalue::host::KeyValue;
-use keyvalue::host::cache::{Caches, Granted};
+use keyvalue::host::cache::{self, Caches};
+use messaging::host::{self as mail, Messaging};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use telemetry::host::Logging;
@@ -95,11 +96,13 @@ fn grants(
     limits: &Limits,
     program: &Program,
 ) -> Grants {
-    let (mut stores, mut caches, mut sources) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (mut stores, mut caches, mut brokers) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sources = BTreeMap::new();
     for Open { of, opened } in &bindings.open {
         match opened {
             Opened::KeyValue(store) => stores.push((of.name.clone(), Arc::clone(store))),
             Opened::Cache(cache) => caches.push((of.name.clone(), Arc::clone(cache))),
+            Opened::Messaging(broker) => brokers.push((of.name.clone(), Arc::clone(broker))),
             Opened::Config(source) => drop(sources.insert(of.name.as_str(), source)),
         }
     }
@@ -111,7 +114,11 @@ fn grants(
     let absent = bindings.absent(Caches::NAME);
     // Where it names none, it uses the first of those that it may.
     let (caches, first) = (bound(caches, absent, granted), granted.first().cloned());
-    grants.grant::<Caches>(Arc::new(Granted::new(caches, first, program.tasks().clone())));
+    grants.grant::<Caches>(Arc::new(cache::Granted::new(caches, first, program.tasks().clone())));
+    let granted = component.granted(Messaging::NAME);
+    let absent = bindings.absent(Messaging::NAME);
+    let (brokers, first) = (bound(brokers, absent, granted), granted.first().cloned());
+    grants.grant::<Messaging>(Arc::new(mail::Granted::new(brokers, first)));
     let from = component.granted(Config::NAME).iter();
     let from = from.filter_map(|name| Some(Arc::clone(sources.get(name.as_str())?))).collect();
     let inline = component.config.iter().map(|(key, text)| (key.clone(), text.reveal().to_owned()));

@@ -30,6 +30,7 @@ mod labels;
 mod limits;
 mod logging;
 mod look;
+mod messaging;
 mod neighbours;
 mod offers;
 mod outbound;
@@ -58,6 +59,7 @@ mod guests {
     use super::hostile::{hostile_p2, hostile_p3};
     use super::keyvalue::{kv_bench, kv_draft, kv_draft2, kv_old, kv_operations, kv_wasmcloud};
     use super::logging::logging;
+    use super::messaging::{messages_draft, messages_wasmcloud};
     use super::outbound::raw_sockets::{sockets, sockets_p3};
     use super::outbound::{http_proxy_p2, http_proxy_p3};
     use super::run::c::command_c;

@@ -7,7 +7,6 @@
 mod operations;
 mod uses;
 
-use engine::Held;
 use super::labels;
 use super::old::answer;
 use super::operations::Result;
@@ -18,6 +17,7 @@ use base::{Bound, Error, Result as Outcome};
 use bindings::wasi::keyvalue::cache::{self as wit, GetOrSetEntry};
 use bytes::Bytes;
 use cache::Cache;
+use engine::Held;
 use engine::{Capability, Ctx, Failure, Guest, Has, Imports, Name, Tasks, View, Wanted};
 use std::sync::Arc;
 use wasmtime::component::{Linker, Resource};

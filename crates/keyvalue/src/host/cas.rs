@@ -1,10 +1,10 @@
 //! Compare-and-swap by version.
 
-use engine::Charge;
 use super::operations::{ATTEMPTS, Client, outrun};
 use crate::{Expect, Version, Versioned, WriteOptions, is_unmet};
 use base::{Error, Result};
 use bytes::Bytes;
+use engine::Charge;
 
 /// A key as it was when the handle was made: the resource `cas`.
 pub struct Cas {

@@ -1,12 +1,12 @@
 //! What a guest can ask of a bucket, once for every draft.
 
-use engine::{Charge, Held};
 use super::{Bucket, KeyValue, named};
 use crate::room::Room;
 use crate::{Cursor, Expect, ListOptions, Page, Store, Version, Versioned, WriteOptions, is_unmet};
 use base::{Error, Result as Answer};
 use bytes::Bytes;
 use engine::{Calls, Capability as _, Failure, View};
+use engine::{Charge, Held};
 use std::sync::Arc;
 use wasmtime::component::Resource;
 

@@ -1,9 +1,9 @@
 //! Values as resources, and their bodies as streams: how the oldest draft carries them.
 
-use engine::{Charge, Held};
 use base::units::Size;
 use base::{Error, Result};
 use bytes::Bytes;
+use engine::{Charge, Held};
 use futures::future::BoxFuture;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime_wasi_io::async_trait;

@@ -2,7 +2,6 @@
 //! writes have options, and `cas` goes without handles.
 
 use super::cas::{Required, Swap};
-use engine::Charge;
 use super::labels;
 use super::operations::{self, Client, Result};
 use super::{Bucket, KeyValue, words};
@@ -10,6 +9,7 @@ use crate::{Cursor, Expect, Versioned, WriteOptions};
 use base::Kind;
 use bindings::wasmcloud::keyvalue::{atomics, batch, cas, store, types};
 use bytes::Bytes;
+use engine::Charge;
 use engine::{Failure, Has, View, Wanted};
 use std::time::Duration;
 use wasmtime::component::{Accessor, Linker, Resource};

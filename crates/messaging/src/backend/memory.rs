@@ -75,11 +75,8 @@ impl Memory {
     }
 
     fn make(&self, clock: Clock) -> Checked<Local<Log>> {
-        let retention = Retention {
-            size: self.max_size.0,
-            age: self.max_age,
-            groups: self.forget_groups,
-        };
+        let retention =
+            Retention { size: self.max_size.0, age: self.max_age, groups: self.forget_groups };
         let offer = Offer {
             backend: Self::NAME.into(),
             levels: BEST.levels,

@@ -123,12 +123,8 @@ impl<L: Log> Drop for Out<L> {
     /// Who says nothing gives it back.
     fn drop(&mut self) {
         if !self.is_settled {
-            let given = lock(&self.shared.state).nack(
-                self.group,
-                self.number,
-                self.token,
-                Duration::ZERO,
-            );
+            let given =
+                lock(&self.shared.state).nack(self.group, self.number, self.token, Duration::ZERO);
             // It was handed out again already.
             drop::<Result<(), Error>>(given);
         }

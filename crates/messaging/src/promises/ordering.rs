@@ -38,7 +38,8 @@ async fn messages_with_one_key_wait_for_each_other(stage: Stage) -> Kept {
     let broker = stage.open().await?;
     let subscription = Subscription { ordered: true, ..of_group("g", &["a"])? };
     if broker.offer().levels.ordering < Ordering::Key {
-        return refused(broker.subscribe(&subscription).await.map(drop), Kind::Unsupported).map(drop);
+        return refused(broker.subscribe(&subscription).await.map(drop), Kind::Unsupported)
+            .map(drop);
     }
     let one = broker.subscribe(&subscription).await?;
     for text in ["1", "2", "3"] {

@@ -42,7 +42,8 @@ async fn a_star_covers_a_word(stage: Stage) -> Kept {
     let broker = stage.open().await?;
     let subscription = of_group("g", &["a.*.c"])?;
     if broker.offer().levels.wildcards == Wildcards::None {
-        return refused(broker.subscribe(&subscription).await.map(drop), Kind::Unsupported).map(drop);
+        return refused(broker.subscribe(&subscription).await.map(drop), Kind::Unsupported)
+            .map(drop);
     }
     let subscriber = broker.subscribe(&subscription).await?;
     for topic in ["a.b.c", "a.c", "a.b.b.c", "a.x.c", "a.b.d", "b.b.c"] {
@@ -56,7 +57,8 @@ async fn an_angle_covers_all_that_come_last(stage: Stage) -> Kept {
     let broker = stage.open().await?;
     let subscription = of_group("g", &["a.>"])?;
     if broker.offer().levels.wildcards == Wildcards::None {
-        return refused(broker.subscribe(&subscription).await.map(drop), Kind::Unsupported).map(drop);
+        return refused(broker.subscribe(&subscription).await.map(drop), Kind::Unsupported)
+            .map(drop);
     }
     let subscriber = broker.subscribe(&subscription).await?;
     let all = broker.subscribe(&of_group("all", &[">"])?).await?;
@@ -87,7 +89,8 @@ async fn a_message_comes_once_however_many_words_cover_it(stage: Stage) -> Kept 
 async fn any_words_are_topics(stage: Stage) -> Kept {
     let broker = stage.open().await?;
     let long = "w".repeat(crate::MAX_TOPIC);
-    for topic in ["Ä.ö", "a-b_c", "1", "$x", "a/b", "a:b,c", "%41", "ω.😀", "a+b", "#", &long] {
+    for topic in ["Ä.ö", "a-b_c", "1", "$x", "a/b", "a:b,c", "%41", "ω.😀", "a+b", "#", &long]
+    {
         let subscriber = broker.subscribe(&of_group("g", &[topic])?).await?;
         publish(&*broker, topic, topic).await?;
         equal(text(&*subscriber).await?, topic)?;

@@ -2,7 +2,6 @@
 
 use crate::Delivery;
 use crate::host::{Letter, Messaging, draft, wasmcloud};
-use base::Error;
 use engine::{Ctx, Guest, describe};
 use std::sync::Arc;
 use wasmtime::component::InstancePre;
@@ -16,16 +15,6 @@ pub(super) enum Exported {
 
 const DRAFT: &str = "wasi:messaging/incoming-handler@0.2.0-draft";
 const WASMCLOUD: &str = "wasmcloud:messaging/handler@0.2.0";
-
-/// What a call came to.
-pub(super) enum Outcome {
-    /// The message was handled.
-    Done,
-    /// It was not, and may be later.
-    Failed(String),
-    /// It was not, and never will be.
-    Rejected(String),
-}
 
 impl Exported {
     /// The newest interface that `guest` exports.
@@ -57,13 +46,13 @@ struct Mail {
     binding: String,
 }
 
-/// Hands a message to `guest`, within its limits.
+/// Hands a message to `guest`, within its limits. The error says why it was not handled.
 pub(super) async fn call(
     guest: &Arc<Guest>,
     exported: &Exported,
     binding: &str,
     delivery: &Delivery,
-) -> Outcome {
+) -> Result<(), String> {
     let mail = Mail {
         topic: delivery.topic.clone(),
         message: delivery.message.clone(),
@@ -78,15 +67,7 @@ pub(super) async fn call(
             }
         })
     });
-    match called.await {
-        Ok(Ok(())) => Outcome::Done,
-        Ok(Err(why)) => Outcome::Failed(why),
-        Err(trap) => match trap.downcast_ref::<Error>() {
-            // There was no place for the call.
-            Some(error) => Outcome::Failed(error.to_string()),
-            None => Outcome::Failed(describe(&trap)),
-        },
-    }
+    called.await.unwrap_or_else(|trap| Err(describe(&trap)))
 }
 
 type Instance = wasmtime::Store<Ctx>;

@@ -223,7 +223,10 @@ type Parts<'a> = (
     &'a mut Vec<Vec<Held>>,
 );
 
-async fn one((broker, clock, model, subscribers, held): Parts<'_>, call: Call) -> Result<(), String> {
+async fn one(
+    (broker, clock, model, subscribers, held): Parts<'_>,
+    call: Call,
+) -> Result<(), String> {
     let failed = |error: base::Error| error.to_string();
     let pick = |held: &mut Vec<Held>, nth: usize| (nth < held.len()).then(|| held.swap_remove(nth));
     match call {
@@ -263,7 +266,9 @@ async fn one((broker, clock, model, subscribers, held): Parts<'_>, call: Call) -
             held[group].push((number, until, delivery));
         }
         Call::Ack(group, nth) => {
-            let Some((number, until, delivery)) = pick(&mut held[group], nth) else { return Ok(()) };
+            let Some((number, until, delivery)) = pick(&mut held[group], nth) else {
+                return Ok(());
+            };
             let is_out = model.groups[group].left.get(&number).map(|left| left.0)
                 == Some(Standing::Out(until));
             let acked = delivery.ack().await;
@@ -273,7 +278,9 @@ async fn one((broker, clock, model, subscribers, held): Parts<'_>, call: Call) -
             }
         }
         Call::Nack(group, nth, delay) => {
-            let Some((number, until, delivery)) = pick(&mut held[group], nth) else { return Ok(()) };
+            let Some((number, until, delivery)) = pick(&mut held[group], nth) else {
+                return Ok(());
+            };
             let is_out = model.groups[group].left.get(&number).map(|left| left.0)
                 == Some(Standing::Out(until));
             let nacked = delivery.nack(Duration::from_millis(delay.into())).await;
@@ -295,7 +302,9 @@ async fn one((broker, clock, model, subscribers, held): Parts<'_>, call: Call) -
             }
         }
         Call::Drop(group, nth) => {
-            let Some((number, until, delivery)) = pick(&mut held[group], nth) else { return Ok(()) };
+            let Some((number, until, delivery)) = pick(&mut held[group], nth) else {
+                return Ok(());
+            };
             drop(delivery);
             if let Some(left) = model.groups[group].left.get_mut(&number)
                 && left.0 == Standing::Out(until)

@@ -2,13 +2,13 @@
 //! that it has without.
 
 use super::{Caches, Entry, FutureDone, FutureEntry, FutureExists, FutureGet, Host, State};
-use engine::Held;
 use crate::host::named;
 use crate::host::pending::{Pending, Unwatched};
 use crate::host::{IncomingValue, OutgoingValue};
 use base::{Error, Result as Outcome};
 use bytes::Bytes;
 use cache::{Cache, Look};
+use engine::Held;
 use engine::{Calls, Capability as _, Name, View};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! What a component's imports ask of a cache, and how an open one does it.
 
 use super::Caches;
-use engine::{How, Use, called};
 use cache::Offer;
 use engine::{Capability as _, Imports};
+use engine::{How, Use, called};
 
 /// Every function of the interface that `imports` has, with how a cache of this offer does it.
 pub fn uses(imports: &Imports, offer: &Offer) -> Vec<Use> {

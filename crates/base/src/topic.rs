@@ -1,6 +1,6 @@
 //! Topics, and what covers several of them.
 
-use base::{Error, Result};
+use crate::{Error, Result};
 use std::fmt;
 
 /// The most bytes in a topic or a filter.
@@ -18,7 +18,7 @@ pub fn is_inbox(topic: &str) -> bool {
 /// without spaces, control characters, `*` and `>`.
 ///
 /// # Errors
-/// [`Kind::Invalid`](base::Kind), with what is wrong.
+/// [`Kind::Invalid`](crate::Kind), with what is wrong.
 pub fn check_topic(topic: &str) -> Result<()> {
     words(topic, "topic", |word| !word.contains(['*', '>']))
 }
@@ -55,7 +55,7 @@ impl Filter {
     /// The filter that is written so.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](base::Kind), with what is wrong.
+    /// [`Kind::Invalid`](crate::Kind), with what is wrong.
     pub fn parse(text: &str) -> Result<Self> {
         let is_word = |word: &str| matches!(word, "*" | ">") || !word.contains(['*', '>']);
         words(text, "topic of a subscription", is_word)?;
@@ -160,11 +160,12 @@ mod tests {
     #[test]
     fn what_is_no_topic_is_told_why() {
         let long = "a".repeat(256);
-        for topic in ["", ".", "a.", ".a", "a..b", "a b", "a\n", "a.*", ">", "a*", "\u{7f}", &long] {
-            assert_eq!(check_topic(topic).unwrap_err().kind(), base::Kind::Invalid, "{topic}");
+        for topic in ["", ".", "a.", ".a", "a..b", "a b", "a\n", "a.*", ">", "a*", "\u{7f}", &long]
+        {
+            assert_eq!(check_topic(topic).unwrap_err().kind(), crate::Kind::Invalid, "{topic}");
         }
         for filter in ["", "a.", "a*", "a.>.b", ">.>", "*.>x", "a b", "_inbox.>"] {
-            assert_eq!(Filter::parse(filter).unwrap_err().kind(), base::Kind::Invalid, "{filter}");
+            assert_eq!(Filter::parse(filter).unwrap_err().kind(), crate::Kind::Invalid, "{filter}");
         }
         check_topic("häfen.ω-1_/:$").unwrap();
         check_topic(&long[1..]).unwrap();

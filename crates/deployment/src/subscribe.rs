@@ -1,0 +1,79 @@
+//! `[[subscribe]]`: components that messages are handed to.
+
+use crate::keys::SUBSCRIBE;
+use crate::plan::{Component, Subscribe};
+use crate::reading::SUBSCRIBED;
+use crate::section::Section;
+use crate::triggers::{binding, check_grant, component};
+use base::topic::{Filter, check_topic};
+use std::time::Duration;
+
+const STARTS: &[(&str, bool)] = &[("new", false), ("beginning", true)];
+
+/// Reads the subscriptions. `bound` are the names of the bindings of messaging.
+pub(crate) fn read(root: &Section<'_>, components: &[Component], bound: &[&str]) -> Vec<Subscribe> {
+    let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
+    let mut subscriptions = Vec::new();
+    for section in root.tables("subscribe", &SUBSCRIBE) {
+        let component = component(&section, &names);
+        let binding = binding(&section, "binding of messaging", bound);
+        let topics = topics(&section);
+        let group = section.parsed("group", "a name", group);
+        let start = section.choice("start", STARTS);
+        let ordered = section.flag("ordered");
+        let concurrency = section.number("concurrency", 1..=10_000);
+        let prefetch = section.number("prefetch", 1..=100_000);
+        let times = Duration::from_secs(1)..=Duration::from_hours(12);
+        let deadline = section.duration("deadline", times);
+        let retry = section.each("retry", "a duration", pause);
+        let attempts = section.number("attempts", 1..=u64::from(u32::MAX));
+        let dead_letters = section.parsed("dead-letters", "a topic", topic);
+        let (Some(component), Some(binding)) = (component, binding) else { continue };
+        check_grant(&section, components, (&component, SUBSCRIBED, &binding));
+        subscriptions.push(Subscribe {
+            group: group.unwrap_or_else(|| component.clone()),
+            component,
+            binding,
+            topics,
+            from_beginning: start.unwrap_or_default(),
+            ordered: ordered.unwrap_or_default(),
+            concurrency,
+            prefetch,
+            deadline,
+            retry: retry.map(|pauses| pauses.into_iter().map(|pause| pause.value).collect()),
+            attempts,
+            dead_letters,
+            at: section.at(),
+        });
+    }
+    subscriptions
+}
+
+fn topics(section: &Section<'_>) -> Vec<Filter> {
+    let parse = |text: &str| Filter::parse(text).map_err(|error| error.to_string());
+    let topics = section.each("topics", "a topic", parse);
+    if !section.has("topics") || topics.as_ref().is_some_and(Vec::is_empty) {
+        let example = "topics = [\"orders.new\"]";
+        section.missing("this subscribes to no topic".to_owned(), example);
+    }
+    topics.into_iter().flatten().map(|topic| topic.value).collect()
+}
+
+fn topic(text: &str) -> Result<String, String> {
+    check_topic(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn group(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.len() > 255 || text.contains(char::is_control) {
+        true => Err("a group's name has 1 to 255 bytes without control characters".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause = base::units::duration(text)?;
+    match pause > Duration::from_hours(24 * 7) {
+        true => Err("a message waits a week at most".to_owned()),
+        false => Ok(pause),
+    }
+}
