@@ -7,6 +7,8 @@ mod bound;
 mod budget;
 mod clock;
 pub mod egress;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod error;
 mod mistake;
 mod nearest;

@@ -48,7 +48,7 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
         name: Messaging::NAME,
         about: "Brokers of messages, by the name that components connect to.",
         grant: "messaging",
-        default_url: Some("memory:"),
+        default_url: Some("embedded:"),
         choose: |settings| {
             let (name, opening) = choose(messaging::BACKENDS, settings)?;
             Ok((name, ToOpen::Messaging(opening)))

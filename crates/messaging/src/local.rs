@@ -6,10 +6,13 @@
 mod broker;
 mod group;
 mod inbox;
+mod kept;
 mod log;
 mod state;
 mod taker;
 
-pub(crate) use broker::Local;
-pub(crate) use log::Memory;
-pub(crate) use state::Retention;
+pub(crate) use broker::{Local, Shared};
+pub(crate) use group::{GroupRow, PendingRow};
+pub(crate) use kept::Kept;
+pub(crate) use log::{Confirmed, Entry, Log, Memory};
+pub(crate) use state::{Retention, Rows};

@@ -1,22 +1,20 @@
 //! Entries in a file of this machine, kept by redb and written by one thread.
 
 mod core;
-mod disk;
 mod file;
 mod tree;
 mod writer;
 
-pub use file::Opener;
+pub use base::embedded::{Durability, Opener};
 pub(super) use tree::BEST;
 pub use tree::Tree;
 
 use crate::local::{Clock, Openings};
 use crate::{Checked, Store};
 use base::units::Size;
-use base::{Backend, Error, Place, Result};
+use base::{Backend, Error, Place, Result, embedded};
 use serde::Deserialize;
-use std::fmt::Write as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,46 +32,23 @@ pub struct Embedded {
     pub durability: Durability,
     /// How long a relaxed write may wait for the disk. Default `"100ms"`.
     #[serde(
-        default = "Embedded::flush_interval",
+        default = "base::embedded::flush_interval",
         deserialize_with = "base::units::deserialize_duration"
     )]
     pub flush_interval: Duration,
     /// How much of the file is kept in memory. Default `"64MiB"`.
-    #[serde(default = "Embedded::cache")]
+    #[serde(default = "base::embedded::cache")]
     pub cache: Size,
 }
 
-/// When a write is acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Durability {
-    /// Once it is on the disk. Writers that come together share one wait.
-    #[default]
-    Strict,
-    /// At once. A crash loses the writes of the last `flush-interval`, and never a part of one.
-    Relaxed,
-}
-
 impl Embedded {
-    fn flush_interval() -> Duration {
-        Duration::from_millis(100)
-    }
-
-    fn cache() -> Size {
-        Size(64 << 20)
-    }
-
     /// What follows the scheme.
     fn path(&self) -> &str {
         self.url.split_once(':').map_or("", |(_, path)| path)
     }
 
     fn file(&self, place: &Place) -> PathBuf {
-        if !self.path().is_empty() {
-            return place.data.join(self.path());
-        }
-        let folder = place.data.join(place.capability).join(file_name(&place.app));
-        folder.join(file_name(&place.binding) + ".redb")
+        embedded::file(self.path(), place)
     }
 
     /// Opens a store over what `opener` opens, called `name` in messages.
@@ -90,9 +65,9 @@ impl Embedded {
         static OPEN: Openings<PathBuf, Checked<Tree>> = Openings::new();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let store = OPEN.find_or(path.clone(), |held| {
-            file::create(&path)?;
+            embedded::create(&path, &file::LAYOUT)?;
             let name = path.display().to_string();
-            let tree = Tree::open(self, name, file::opener(&path), Clock::System, Some(held))?;
+            let tree = Tree::open(self, name, embedded::opener(&path), Clock::System, Some(held))?;
             Ok(Arc::new(Checked::new(tree)))
         })?;
         if store.inner().is_like(self) {
@@ -110,14 +85,7 @@ impl Backend for Embedded {
     const EXAMPLE: &'static str = "embedded:";
 
     fn check(&self) -> Result<(), String> {
-        let path = self.path();
-        if path.ends_with('/') {
-            return Err(format!("`{path}` is a folder; name the file in it"));
-        }
-        match Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
-            true => Ok(()),
-            false => Err(format!("`{path}` leads out of the data directory")),
-        }
+        embedded::check_path(self.path())
     }
 
     async fn open(self, place: Place) -> Result<Arc<dyn Store>> {
@@ -125,17 +93,4 @@ impl Backend for Embedded {
         let opened = tokio::task::spawn_blocking(move || self.find(&path)).await;
         Ok(opened.map_err(|error| Error::internal("opening a store").with_source(error))??)
     }
-}
-
-/// The name as a file's: what a folder might misread is written as `%` and two digits.
-fn file_name(name: &str) -> String {
-    let mut file = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => file.push(char::from(byte)),
-            // Capitals too: some file systems do not tell them from small letters.
-            _ => drop(write!(file, "%{byte:02x}")),
-        }
-    }
-    file
 }

@@ -1,7 +1,8 @@
 //! The contract in front of the rules.
 
 use super::inbox::Inboxes;
-use super::log::Log;
+use super::kept::Kept;
+use super::log::{Confirmed, Log};
 use super::state::{Retention, State};
 use super::taker::Taker;
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use base::{Clock, Error, Result, incarnation, lock};
+use std::any::Any;
 use std::sync::{Arc, Mutex};
 use tokio::time::{Instant, timeout_at};
 
@@ -18,17 +20,66 @@ pub(crate) struct Local<L: Log> {
     offer: Offer,
     shared: Arc<Shared<L>>,
     inboxes: Arc<Inboxes>,
+    /// What ends with the broker.
+    keeper: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// What the broker and its subscribers share.
-pub(super) struct Shared<L> {
-    pub(super) state: Mutex<State<L>>,
+pub(crate) struct Shared<L> {
+    pub(crate) state: Mutex<State<L>>,
 }
 
 impl<L: Log> Local<L> {
     pub(crate) fn new(offer: Offer, log: L, clock: Clock, retention: Retention) -> Self {
         let state = Mutex::new(State::new(log, clock, retention, incarnation()));
-        Self { offer, shared: Arc::new(Shared { state }), inboxes: Inboxes::new() }
+        let shared = Arc::new(Shared { state });
+        Self { offer, shared, inboxes: Inboxes::new(), keeper: None }
+    }
+
+    /// A broker whose log is kept, with what was kept besides. `keep` makes what keeps it.
+    ///
+    /// # Errors
+    /// Where a message cannot be read, and those of `keep`.
+    pub(crate) fn restored(
+        offer: Offer,
+        log: L,
+        (clock, retention, incarnation): (Clock, Retention, u64),
+        kept: Kept,
+        keep: impl FnOnce(&Arc<Shared<L>>) -> Result<Box<dyn Any + Send + Sync>>,
+    ) -> Result<Self> {
+        let mut state = State::new(log, clock, retention, incarnation);
+        state.restore(kept)?;
+        let shared = Arc::new(Shared { state: Mutex::new(state) });
+        let keeper = Some(keep(&shared)?);
+        Ok(Self { offer, shared, inboxes: Inboxes::new(), keeper: keeper })
+    }
+
+    /// What keeps it, where something does.
+    pub(crate) fn keeper<T: 'static>(&self) -> Option<&T> {
+        self.keeper.as_ref()?.downcast_ref()
+    }
+
+    /// Publishes under one lock. What comes second is to be waited for.
+    fn take_in(
+        &self,
+        messages: Vec<(String, Message)>,
+        options: &PublishOptions,
+    ) -> (Vec<Result<Published>>, Option<Confirmed>) {
+        let mut state = lock(&self.shared.state);
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for (topic, message) in messages {
+            let outcome = match is_inbox(&topic) {
+                true => self.inboxes.deliver(&topic, message).map(|()| Published::default()),
+                false => state.publish(&topic, message, options),
+            };
+            // Where it has to be kept first, nobody sees it yet.
+            if outcome.is_ok() {
+                state.wake(&topic);
+            }
+            outcomes.push(outcome);
+        }
+        let confirmed = state.log.confirm();
+        (outcomes, confirmed)
     }
 }
 
@@ -44,14 +95,25 @@ impl<L: Log> Broker for Local<L> {
         message: Message,
         options: &PublishOptions,
     ) -> Result<Published> {
-        if is_inbox(topic) {
-            self.inboxes.deliver(topic, message)?;
-            return Ok(Published::default());
+        let outcomes = self.publish_many(vec![(topic.to_owned(), message)], options).await;
+        let lost = || Err(Error::internal("a message has no outcome"));
+        outcomes.into_iter().next().unwrap_or_else(lost)
+    }
+
+    async fn publish_many(
+        &self,
+        messages: Vec<(String, Message)>,
+        options: &PublishOptions,
+    ) -> Vec<Result<Published>> {
+        let (outcomes, confirmed) = self.take_in(messages, options);
+        let Some(confirmed) = confirmed else { return outcomes };
+        let ended = |_| Err(Error::unavailable("the broker was closed"));
+        match confirmed.await.unwrap_or_else(ended) {
+            Ok(()) => outcomes,
+            Err(error) => {
+                outcomes.into_iter().map(|outcome| outcome.and_then(|_| Err(error.again()))).collect()
+            }
         }
-        let mut state = lock(&self.shared.state);
-        let published = state.publish(topic, message, options)?;
-        state.wake(topic);
-        Ok(published)
     }
 
     async fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Subscriber>> {

@@ -32,6 +32,8 @@ pub(super) struct Group {
     ready: BTreeSet<u64>,
     /// The keys of messages that are not done with: the one whose turn it is, and those behind it.
     keys: HashMap<Key, VecDeque<u64>>,
+    /// What changed of the pending ones since it was last kept. `None`: it is not kept.
+    touched: Option<BTreeSet<u64>>,
     pub(super) subscribers: usize,
     /// When the last of them went, in milliseconds since 1970.
     pub(super) left: u64,
@@ -70,8 +72,9 @@ pub(super) struct Taken {
 }
 
 impl Group {
-    pub(super) fn new(name: Option<Arc<str>>, cursor: u64, now: u64) -> Self {
+    pub(super) fn new(name: Option<Arc<str>>, cursor: u64, now: u64, is_kept: bool) -> Self {
         Self {
+            touched: (is_kept && name.is_some()).then(BTreeSet::new),
             name,
             filters: Vec::new(),
             ordered: false,
@@ -127,6 +130,7 @@ impl Group {
             pending.attempts = pending.attempts.saturating_add(1);
             pending.standing = Standing::Out { token, until };
             let attempt = pending.attempts;
+            self.touch(number);
             self.times.insert((until, number));
             return Ok(Some(Taken { number, entry, attempt }));
         }
@@ -187,7 +191,15 @@ impl Group {
             Standing::Ready { .. } | Standing::Behind => {}
         }
         self.pending.insert(number, pending);
+        self.touch(number);
         standing
+    }
+
+    /// Takes note that what is kept of a message changed.
+    fn touch(&mut self, number: u64) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(number);
+        }
     }
 
     /// Makes ready what was put off until now, and what came back for nobody settled it.
@@ -266,11 +278,13 @@ impl Group {
         self.ready.remove(&number);
         pending.standing = standing;
         self.times.insert((time, number));
+        self.touch(number);
     }
 
     /// Forgets a message, and gives its key's next one its turn.
     fn finish(&mut self, number: u64) {
         let Some(pending) = self.pending.remove(&number) else { return };
+        self.touch(number);
         if let Standing::Out { until, .. } | Standing::Waits { until } = pending.standing {
             self.times.remove(&(until, number));
         }
@@ -293,5 +307,75 @@ impl Group {
             self.ready.insert(next);
             self.wake.notify_one();
         }
+    }
+}
+
+/// What is kept of a group, besides its messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupRow {
+    pub(crate) name: Arc<str>,
+    pub(crate) filters: Vec<Filter>,
+    pub(crate) ordered: bool,
+    pub(crate) cursor: u64,
+    /// When its last subscriber went, in milliseconds since 1970.
+    pub(crate) left: u64,
+}
+
+/// What is kept of a message that a group is not done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PendingRow {
+    pub(crate) attempts: u32,
+    /// Nobody gets it before then. Whoever had it is gone when this is read.
+    pub(crate) until: u64,
+}
+
+impl Group {
+    /// The group as it is kept.
+    pub(super) fn row(&self) -> Option<GroupRow> {
+        let (filters, ordered) = (self.filters.clone(), self.ordered);
+        // What was read ahead was not looked at.
+        let (cursor, left) = (self.cursor, self.left);
+        Some(GroupRow { name: Arc::clone(self.name.as_ref()?), filters, ordered, cursor, left })
+    }
+
+    /// What changed of the messages that it is not done with; `None` for those that it is done with.
+    pub(super) fn take_touched(&mut self) -> Vec<(u64, Option<PendingRow>)> {
+        let touched = self.touched.as_mut().map(std::mem::take).unwrap_or_default();
+        let row = |number: u64| {
+            let pending = self.pending.get(&number)?;
+            let until = match pending.standing {
+                Standing::Waits { until } => until,
+                _ => 0,
+            };
+            Some(PendingRow { attempts: pending.attempts, until })
+        };
+        touched.into_iter().map(|number| (number, row(number))).collect()
+    }
+
+    /// Has these kept again, which could not be.
+    pub(super) fn touch_again(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        numbers.into_iter().for_each(|number| self.touch(number));
+    }
+
+    /// A group as it was kept.
+    pub(super) fn restored(row: GroupRow) -> Self {
+        let mut group = Self::new(Some(row.name), row.cursor, row.left, true);
+        group.cover(&row.filters, row.ordered);
+        group
+    }
+
+    /// Takes in a message as it was kept, in the order of their numbers.
+    pub(super) fn restore(&mut self, number: u64, row: PendingRow, entry: &Entry) {
+        let key = entry.message.key.as_ref().filter(|_| self.ordered);
+        let key = key.map(|key| (Arc::clone(&entry.topic), key.clone()));
+        let standing = Standing::Waits { until: row.until };
+        // One that was handed out has its place among those with its key.
+        if row.attempts > 0
+            && let Some(key) = &key
+        {
+            self.keys.entry(key.clone()).or_default().push_back(number);
+        }
+        self.times.insert((row.until, number));
+        self.pending.insert(number, Pending { attempts: row.attempts, standing, key });
     }
 }

@@ -4,6 +4,7 @@ use crate::Message;
 use base::Result;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// What an entry costs besides its message, about.
 const OVERHEAD: usize = 160;
@@ -57,7 +58,31 @@ pub(crate) trait Log: Send + 'static {
 
     /// How much room all of them take.
     fn size(&self) -> u64;
+
+    /// Whether groups, and the ids of messages, are to be kept with the messages.
+    fn is_kept(&self) -> bool {
+        false
+    }
+
+    /// Something is to be kept that changed; it has time.
+    fn stir(&mut self) {}
+
+    /// Whether anything can be taken in now.
+    ///
+    /// # Errors
+    /// Why not.
+    fn admit(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Hears when everything that was taken in is as safe as it is promised. `None`: it is.
+    fn confirm(&mut self) -> Option<Confirmed> {
+        None
+    }
 }
+
+/// Hears what became of what was taken in.
+pub(crate) type Confirmed = oneshot::Receiver<Result<()>>;
 
 /// A log in memory.
 #[derive(Default)]

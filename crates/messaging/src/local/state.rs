@@ -1,11 +1,11 @@
 //! What changes under one lock: the log, the groups, the ids that were seen.
 
-use super::group::{Group, Taken};
+use super::group::{Group, GroupRow, PendingRow, Taken};
 use super::log::{Entry, Log};
 use crate::{Message, Position, PublishOptions, Published, Start, Subscription, late};
 use base::units::Size;
 use base::{Clock, Error, Result};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,19 +28,43 @@ pub(crate) struct Retention {
     pub(crate) groups: Duration,
 }
 
-pub(super) struct State<L> {
-    pub(super) log: L,
+pub(crate) struct State<L> {
+    pub(crate) log: L,
     clock: Clock,
     retention: Retention,
-    groups: HashMap<u64, Group>,
-    names: HashMap<Arc<str>, u64>,
-    ids: HashMap<String, (u64, u64)>,
+    pub(super) groups: HashMap<u64, Group>,
+    pub(super) names: HashMap<Arc<str>, u64>,
+    pub(super) ids: HashMap<String, (u64, u64)>,
     /// The ids in the order in which they came, with the time of each.
-    ids_by_time: VecDeque<(u64, String)>,
+    pub(super) ids_by_time: VecDeque<(u64, String)>,
     /// The last number given to a group or to what was handed out.
-    last: u64,
+    pub(super) last: u64,
     /// Positions of another log are refused.
     incarnation: u64,
+    /// The number of the oldest message and its time, once it was looked at.
+    oldest: Option<(u64, u64)>,
+    pub(super) changes: Changes,
+}
+
+/// What is to be kept that changed: ids of groups, and ids of messages.
+#[derive(Default)]
+pub(super) struct Changes {
+    pub(super) changed: BTreeSet<u64>,
+    pub(super) removed: Vec<u64>,
+    pub(super) new_ids: Vec<String>,
+    pub(super) old_ids: Vec<String>,
+}
+
+/// What changed besides messages, to be kept with them.
+#[derive(Default)]
+pub(crate) struct Rows {
+    pub(crate) groups: Vec<(u64, GroupRow)>,
+    pub(crate) removed: Vec<u64>,
+    /// By the group and the message's number.
+    pub(crate) pending: Vec<((u64, u64), Option<PendingRow>)>,
+    /// An id, and the number and the time of its message.
+    pub(crate) new_ids: Vec<(String, (u64, u64))>,
+    pub(crate) old_ids: Vec<String>,
 }
 
 impl<L: Log> State<L> {
@@ -52,9 +76,19 @@ impl<L: Log> State<L> {
             groups: HashMap::new(),
             names: HashMap::new(),
             ids: HashMap::new(),
-            ids_by_time: VecDeque::new(),
+            pub(super) ids_by_time: VecDeque::new(),
             last: 0,
             incarnation,
+            oldest: None,
+            changes: Changes::default(),
+        }
+    }
+
+    /// Takes note that a group changed.
+    fn change(&mut self, id: u64) {
+        if self.log.is_kept() && self.groups.get(&id).is_some_and(|group| group.name.is_some()) {
+            self.changes.changed.insert(id);
+            self.log.stir();
         }
     }
 
@@ -69,6 +103,7 @@ impl<L: Log> State<L> {
         message: Message,
         options: &PublishOptions,
     ) -> Result<Published> {
+        self.log.admit()?;
         let now = self.clock.now();
         self.forget_old(now);
         if let Some(id) = &message.id
@@ -86,6 +121,9 @@ impl<L: Log> State<L> {
         }
         let number = self.log.append(entry);
         if let Some(id) = id {
+            if self.log.is_kept() {
+                self.changes.new_ids.push(id.clone());
+            }
             self.ids_by_time.push_back((now, id.clone()));
             self.ids.insert(id, (number, now));
         }
@@ -145,6 +183,9 @@ impl<L: Log> State<L> {
         {
             if let Some((_, id)) = self.ids_by_time.pop_front() {
                 self.ids.remove(&id);
+                if self.log.is_kept() {
+                    self.changes.old_ids.push(id);
+                }
             }
         }
         let gone = before(self.retention.groups);
@@ -155,12 +196,22 @@ impl<L: Log> State<L> {
             ids.into_iter().for_each(|id| self.remove(id));
         }
         for _ in 0..AGED {
-            let oldest = self.log.find(self.log.first()).ok().flatten();
-            let is_old = oldest.is_some_and(|entry| entry.time < before(self.retention.age));
+            let is_old = self.oldest().is_some_and(|time| time < before(self.retention.age));
             if !is_old || self.log.first() >= self.needed() || self.log.remove_first().is_err() {
                 break;
             }
         }
+    }
+
+    /// When the oldest message was published.
+    fn oldest(&mut self) -> Option<u64> {
+        let first = self.log.first();
+        if let Some((_, time)) = self.oldest.filter(|(number, _)| *number == first) {
+            return Some(time);
+        }
+        let entry = self.log.find(first).ok().flatten()?;
+        self.oldest = Some((first, entry.time));
+        Some(entry.time)
     }
 
     /// The group that a subscription is for, which is made if it is not there.
@@ -176,10 +227,12 @@ impl<L: Log> State<L> {
                 if let Some(name) = &name {
                     self.names.insert(Arc::clone(name), id);
                 }
-                self.groups.insert(id, Group::new(name, cursor, now));
+                let group = Group::new(name, cursor, now, self.log.is_kept());
+                self.groups.insert(id, group);
                 id
             }
         };
+        self.change(id);
         let group = self.groups.get_mut(&id).ok_or_else(|| Error::internal("a group is gone"))?;
         group.cover(&subscription.topics, subscription.ordered);
         group.subscribers += 1;
@@ -218,6 +271,7 @@ impl<L: Log> State<L> {
         if group.name.is_none() {
             self.remove(id);
         }
+        self.change(id);
     }
 
     pub(super) fn forget(&mut self, name: &str) {
@@ -230,6 +284,11 @@ impl<L: Log> State<L> {
         if let Some(group) = self.groups.remove(&id) {
             if let Some(name) = &group.name {
                 self.names.remove(name);
+                if self.log.is_kept() {
+                    self.changes.changed.remove(&id);
+                    self.changes.removed.push(id);
+                    self.log.stir();
+                }
             }
             group.wake.notify_waiters();
         }
@@ -248,6 +307,8 @@ impl<L: Log> State<L> {
         let Some(group) = groups.get_mut(&id) else { return Err(forgotten()) };
         let taken = group.take(log, now, (token, until))?;
         let next = group.next_time().map(|time| Duration::from_millis(time.saturating_sub(now)));
+        // Also where it only went on past messages of others.
+        self.change(id);
         Ok((taken.map(|taken| (taken, token)), next))
     }
 
@@ -269,7 +330,9 @@ impl<L: Log> State<L> {
         let now = self.clock.now();
         let group = self.groups.get_mut(&id);
         // What a group that is forgotten was handed out is nobody's any more.
-        match group.is_none_or(|group| change(group, now)) {
+        let taken = group.is_none_or(|group| change(group, now));
+        self.change(id);
+        match taken {
             true => Ok(()),
             false => Err(late()),
         }

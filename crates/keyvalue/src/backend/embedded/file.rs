@@ -1,19 +1,14 @@
-//! The tables in the file, how an entry is written in them, and what opening may find.
+//! The tables in the file, and how an entry is written in them.
 
-use super::disk::Disk;
 use crate::local::Stored;
-use base::units::Size;
-use base::{Error, Kind, Result};
+use base::embedded::{Layout, failed_read};
+use base::{Error, Result};
 use bytes::Bytes;
 use redb::{
     AccessGuard, Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _,
-    StorageBackend, StorageError, TableDefinition, TableError, WriteTransaction,
+    TableDefinition, TableError, WriteTransaction,
 };
-use std::fs::File;
-use std::io;
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 /// Key to version (16 bytes), end (8 bytes), value. Bytes and not `str`, which redb would trust.
 const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries");
@@ -21,158 +16,15 @@ const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries
 const ENDS: TableDefinition<'_, (u64, &[u8]), ()> = TableDefinition::new("ends");
 /// The highest fencing token of each lock.
 const TOKENS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("tokens");
-/// What the file says of itself.
-const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("wharf-keyvalue");
-const FORMAT: &str = "format";
-/// The format that this program writes. A higher one is refused.
-const CURRENT: u64 = 1;
-
-/// Files up to this size are read whole when opened, so that damage shows before anything is
-/// served. It costs about a millisecond for each of these megabytes.
-const VERIFIED: u64 = 8 << 20;
-
-/// The bytes of a store.
-pub(super) type Opened = io::Result<Box<dyn StorageBackend>>;
-
-/// How to reach the bytes of a store, again after a failure.
-pub type Opener = Box<dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send + Sync>;
-
-/// An [`Opener`] of the file at `path`.
-pub(super) fn opener(path: &Path) -> Opener {
-    let path = path.to_owned();
-    Box::new(move || {
-        let file = File::options().read(true).write(true).open(&path)?;
-        if file.metadata()?.len() == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"));
-        }
-        let backend = redb::backends::FileBackend::new(file).map_err(io::Error::other)?;
-        Ok(Box::new(backend))
-    })
-}
-
-/// Makes the file at `path` with its folders, unless it is there.
-///
-/// It is finished under another name and then given its own, so that a crash on the way leaves no
-/// half store to be taken for a damaged one.
-pub(super) fn create(path: &Path) -> Result<()> {
-    if path.exists() {
-        return Ok(());
-    }
-    let name = path.display().to_string();
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    let unfinished = Path::new(&unfinished);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let begin = || {
-        std::fs::create_dir_all(folder)?;
-        let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false).open(unfinished)?;
-        // Emptied only by whom no other process is ahead of.
-        file.try_lock()?;
-        file.set_len(0)?;
-        let backend = redb::backends::FileBackend::new(file).map_err(io::Error::other)?;
-        Opened::Ok(Box::new(backend))
-    };
-    drop(open(&name, begin(), Size(1 << 20))?);
-    let finish = || {
-        // A link and no renaming, which would replace the file of a process that was quicker.
-        match std::fs::hard_link(unfinished, path) {
-            Err(_) if path.exists() => {}
-            Err(_) => return std::fs::rename(unfinished, path),
-            Ok(()) => {}
-        }
-        std::fs::remove_file(unfinished)
-    };
-    // A file whose name is not on the disk is lost with the power, whatever is in it.
-    let sync = |folder: &Path| File::open(folder)?.sync_all();
-    let folders = || folder.ancestors().take(3).filter(|folder| folder.is_dir());
-    let finished = finish().and_then(|()| folders().try_for_each(sync));
-    match finished {
-        Err(error) if !path.exists() => Err(unreachable(&name, error)),
-        _ => Ok(()),
-    }
-}
-
-/// Opens a store and checks that it is one. Until it is found right, nothing is written.
-pub(super) fn open(name: &str, disk: Opened, cache: Size) -> Result<Database> {
-    let disk = disk.and_then(Disk::new).map_err(|error| refused(name, redb::Error::Io(error)))?;
-    // redb is careful with damaged files, but a few of its assertions still panic.
-    let opened = catch_unwind(AssertUnwindSafe(|| find_right(&disk, cache)));
-    let database = match opened {
-        Ok(Ok(database)) => database,
-        Ok(Err(error)) => return Err(refused(name, error)),
-        Err(_) => return Err(corrupt(name)),
-    };
-    disk.release().map_err(|error| unreachable(name, error))?;
-    Ok(database)
-}
-
-fn find_right(disk: &Disk, cache: Size) -> Result<Database, redb::Error> {
-    let new = disk.is_empty()?;
-    let known = disk.len()?;
-    let mut builder = Database::builder();
-    let mut database = builder.set_cache_size(cache.bytes()).create_with_backend(disk.clone())?;
-    if new {
-        let write = database.begin_write()?;
-        write.open_table(ABOUT)?.insert(FORMAT, CURRENT)?;
-        open_all(&write)?;
-        write.commit()?;
-        return Ok(database);
-    }
-    let read = database.begin_read()?;
-    let format = read.open_table(ABOUT)?.get(FORMAT)?.map(|format| format.value());
-    drop(read);
-    match format {
-        Some(CURRENT) => {}
-        Some(other) => {
-            return Err(redb::Error::Corrupted(format!(
-                "it was written in format {other}, and this program reads format {CURRENT}"
-            )));
-        }
-        None => return Err(redb::Error::Corrupted("it names no format".to_owned())),
-    }
-    if known <= VERIFIED && !database.check_integrity()? {
-        return Err(redb::Error::Corrupted("its checksums do not match".to_owned()));
-    }
-    Ok(database)
-}
+/// The file as a whole.
+pub(super) const LAYOUT: Layout =
+    Layout { about: "wharf-keyvalue", format: 1, tables: open_all };
 
 fn open_all(write: &WriteTransaction) -> Result<(), TableError> {
     drop(write.open_table(ENTRIES)?);
     drop(write.open_table(ENDS)?);
     drop(write.open_table(TOKENS)?);
     Ok(())
-}
-
-fn unreachable(name: &str, error: io::Error) -> Error {
-    let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => "let this user read and write it, or set another `data`",
-        _ => "see that its folder is there and its disk is well, or set another `data`",
-    };
-    Error::unavailable(format!("opening `{name}`")).with_source(error).with_hint(hint)
-}
-
-fn corrupt(name: &str) -> Error {
-    Error::corrupt(format!("`{name}` is damaged or no store of this program"))
-        .with_hint("nothing in it was changed; put a copy back, or move it away to begin anew")
-}
-
-fn refused(name: &str, error: redb::Error) -> Error {
-    use io::ErrorKind::{InvalidData, UnexpectedEof, WouldBlock};
-    use redb::Error as E;
-    match error {
-        E::DatabaseAlreadyOpen => locked(name),
-        E::Io(error) if error.kind() == WouldBlock => locked(name),
-        E::Io(error) if !matches!(error.kind(), InvalidData | UnexpectedEof) => {
-            unreachable(name, error)
-        }
-        other => corrupt(name).with_source(other),
-    }
-}
-
-fn locked(name: &str) -> Error {
-    Error::unavailable(format!("`{name}` is locked by another process"))
-        .with_hint("stop the program that has it open, or set another `data` directory")
 }
 
 /// A row of [`ENTRIES`].
@@ -333,12 +185,4 @@ fn text(key: &[u8]) -> Result<String> {
 
 fn damaged() -> Error {
     Error::corrupt("an entry of the store is damaged")
-}
-
-fn failed_read(error: StorageError) -> Error {
-    let kind = match error {
-        StorageError::Corrupted(_) => Kind::Corrupt,
-        _ => Kind::Unavailable,
-    };
-    Error::new(kind, "reading the store").with_source(error)
 }

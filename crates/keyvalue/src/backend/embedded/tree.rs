@@ -2,7 +2,6 @@
 
 use super::Embedded;
 use super::core::Core;
-use super::file::Opener;
 use super::writer::Writer;
 use crate::Best;
 use crate::local::{Clock, Held, Stored, lock, page, rules};
@@ -12,6 +11,7 @@ use crate::{
     WriteOptions,
 };
 use async_trait::async_trait;
+use base::embedded::Opener;
 use base::offer::{self, Atomicity, Consistency, Fence, List, Ttl, Watch};
 use base::{Backend as _, Error, Result};
 use bytes::Bytes;

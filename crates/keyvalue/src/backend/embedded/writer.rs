@@ -1,8 +1,9 @@
 //! The one thread that commits, and what it does when it cannot.
 
 use super::core::{Core, Pending};
-use super::file::{self, Layer, Opener, Snapshot};
+use super::file::{self, LAYOUT, Layer, Snapshot};
 use crate::local::{Stored, Table as _, lock};
+use base::embedded::{self, Opener};
 use base::units::Size;
 use base::{Error, Result};
 use redb::Database;
@@ -62,7 +63,7 @@ impl Writer {
         // Closed first: the file may be open only once.
         self.core.snapshot.store(None);
         self.database = None;
-        let database = file::open(&self.core.name, (self.opener)(), self.cache)?;
+        let database = embedded::open(&self.core.name, (self.opener)(), self.cache, &LAYOUT)?;
         let snapshot = Snapshot::take(&database)
             .map_err(|error| self.core.away("it cannot be read").with_source(error))?;
         self.database = Some(database);
