@@ -9,7 +9,7 @@ use crate::units::Size;
 use crate::{Error, Kind, Place, Result};
 use disk::Disk;
 use redb::{
-    Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, StorageError,
+    Database, ReadableDatabase as _, StorageBackend, StorageError,
     TableDefinition, TableError, WriteTransaction,
 };
 use serde::Deserialize;

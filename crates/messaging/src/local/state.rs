@@ -76,7 +76,7 @@ impl<L: Log> State<L> {
             groups: HashMap::new(),
             names: HashMap::new(),
             ids: HashMap::new(),
-            pub(super) ids_by_time: VecDeque::new(),
+            ids_by_time: VecDeque::new(),
             last: 0,
             incarnation,
             oldest: None,

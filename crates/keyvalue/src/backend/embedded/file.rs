@@ -17,8 +17,7 @@ const ENDS: TableDefinition<'_, (u64, &[u8]), ()> = TableDefinition::new("ends")
 /// The highest fencing token of each lock.
 const TOKENS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("tokens");
 /// The file as a whole.
-pub(super) const LAYOUT: Layout =
-    Layout { about: "wharf-keyvalue", format: 1, tables: open_all };
+pub(super) const LAYOUT: Layout = Layout { about: "wharf-keyvalue", format: 1, tables: open_all };
 
 fn open_all(write: &WriteTransaction) -> Result<(), TableError> {
     drop(write.open_table(ENTRIES)?);

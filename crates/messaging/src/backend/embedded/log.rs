@@ -237,6 +237,8 @@ impl Log for Disk {
         }
         let (done, confirmed) = oneshot::channel();
         self.waiters.push(done);
+        // Also who added nothing may wait for what is on its way.
+        self.tell(true);
         Some(confirmed)
     }
 }
