@@ -12,7 +12,7 @@ use bytes::Bytes;
 use connect::nats::{Answer, Connection, Nats as Server, Nothing, Refusal, is_unheard};
 use futures::stream::FuturesOrdered;
 use futures::{StreamExt as _, TryStreamExt as _};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -61,6 +61,12 @@ pub(super) struct Last {
 #[derive(Serialize)]
 struct LastMessage<'a> {
     last_by_subj: &'a str,
+}
+
+#[derive(Serialize)]
+struct NextMessage<'a> {
+    seq: u64,
+    next_by_subj: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -232,6 +238,20 @@ impl Bucket {
     /// The last sequence number that the stream gave out.
     pub(super) async fn last_sequence(&self) -> Result<u64> {
         Ok(self.info().await?.state.last_sequence)
+    }
+
+    /// Whether the stream's leader has no message behind the one with this sequence number.
+    pub(super) async fn is_last(&self, sequence: u64) -> Result<bool> {
+        let question = NextMessage { seq: sequence.saturating_add(1), next_by_subj: ">" };
+        let exchange = async |connection: Connection| {
+            let asked = self.insist::<IgnoredAny>(&connection, "STREAM.MSG.GET", &question);
+            match asked.await? {
+                Ok(_next) => Ok(false),
+                Err(none) if none.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(true),
+                Err(refusal) => Err(self.refused(&connection, refusal)),
+            }
+        };
+        self.server.read(exchange).await
     }
 
     pub(super) async fn info_through(&self, connection: &Connection) -> Result<Info> {
