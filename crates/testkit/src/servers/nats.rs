@@ -1,6 +1,6 @@
 //! NATS with JetStream: one server, or a cluster of three.
 
-use super::{Recipe, Server, Vendor, answers, ask, folder, free, listens, wait};
+use super::{Recipe, Server, Vendor, answers, ask, asked, folder, free, listens, marked, wait};
 use crate::certificates::Certificates;
 use crate::proxy::Proxy;
 use std::fs;
@@ -21,6 +21,18 @@ pub(super) const VENDOR: Vendor = Vendor {
     again: |crashed| {
         let (folder, address) = crashed.leave();
         start_at(folder, address, &["-js"])
+    },
+    kept: |address| {
+        let question = "CONNECT {\"verbose\":false}\r\nSUB answer 1\r\n\
+                        PUB $JS.API.STREAM.NAMES answer 0\r\n\r\n";
+        let answer = |said: &str| {
+            let (_, answer) = said.split_once("stream_names_response")?;
+            Some(answer.split_once("}\r\n")?.0.to_owned())
+        };
+        let said = asked(address, question, |said| answer(said).is_some());
+        let answer = answer(&said).unwrap_or_else(|| panic!("no answer: {said}"));
+        let streams = answer.split_once("\"streams\":[").map_or("", |(_, streams)| streams);
+        streams.split(']').next().into_iter().flat_map(|all| marked(all, "\"KV_", "\"")).collect()
     },
 };
 
