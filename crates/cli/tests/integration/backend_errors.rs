@@ -37,7 +37,7 @@ fn an_error_of_a_server_names_the_binding_the_host_and_the_cause() {
 }
 
 /// What `wharf check` says of a binding on a server that is too old.
-fn too_old(url: &str, needed: &str) {
+fn too_old(vendor: &str, address: SocketAddr, version: &str, needed: &str) {
     let folder = Folder::with(&format!(
         r#"
             name = "old"
@@ -46,26 +46,23 @@ fn too_old(url: &str, needed: &str) {
             [[http.route]]
             component = "web"
             [keyvalue]
-            default = "{url}"
+            default = "{vendor}://{address}"
         "#
     ));
     let ended = folder.run(&["check"]);
     assert_eq!(ended.code, Some(64), "{}", ended.errors);
-    assert!(ended.errors.contains(needed), "{}", ended.errors);
+    let said = format!("{vendor} {address} is version {version}, and {needed} is needed");
+    assert!(ended.errors.contains(&said), "{}", ended.errors);
+    let help = format!("help: update the server to {needed} or newer");
+    assert!(ended.errors.contains(&help), "{}", ended.errors);
 }
 
 #[test]
 fn a_server_that_is_too_old_is_told_with_what_to_do() {
     let address = beside_all(nats_2_8);
-    let said = format!(
-        "nats {address} is version 2.8.4, and 2.9 is needed\n  hint: update the server to 2.9 or newer"
-    );
-    too_old(&format!("nats://{address}"), &said);
+    too_old("nats", address, "2.8.4", "2.9");
     let address = beside_all(etcd_3_3);
-    let said = format!(
-        "etcd {address} is version 3.3.27, and 3.4 is needed\n  hint: update the server to 3.4 or newer"
-    );
-    too_old(&format!("etcd://{address}"), &said);
+    too_old("etcd", address, "3.3.27", "3.4");
 }
 
 /// Serves each connection like this, as long as the tests run.
