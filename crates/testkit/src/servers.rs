@@ -10,7 +10,7 @@ mod nats;
 mod postgres;
 mod redis;
 
-use crate::program::PATIENCE;
+use crate::program::{self, PATIENCE};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -327,11 +327,9 @@ fn marked(text: &str, mark: &str, end: &str) -> BTreeSet<String> {
 /// # Panics
 /// If it fails.
 fn printed(command: &mut Command) -> BTreeSet<String> {
-    let ended = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let (said, errors) =
-        (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-    assert!(ended.status.success(), "{command:?}: {errors}");
-    said.lines().map(str::to_owned).collect()
+    let ended = program::run(command, "");
+    assert_eq!(ended.code, Some(0), "{command:?}: {}", ended.errors);
+    ended.output.lines().map(str::to_owned).collect()
 }
 
 /// Sends a line and gives the beginning of the answer.

@@ -58,6 +58,7 @@ static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
     let data = folder.join("data");
     let mut command = Command::new("mariadb-install-db");
     command.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
+    command.arg(format!("--tmpdir={}", folder.display()));
     command.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
     ACCOUNT.run(&command);
     data
@@ -78,6 +79,8 @@ fn start_at(folder: PathBuf, address: SocketAddr, arguments: &[&str]) -> Server 
     let usual = [
         "--no-defaults".to_owned(),
         format!("--datadir={}", path("data")),
+        // One that starts removes what it takes for a crashed one's, wherever it is.
+        format!("--tmpdir={}", folder.display()),
         format!("--port={}", address.port()),
         "--bind-address=127.0.0.1".to_owned(),
         format!("--socket={}", path("s")),
