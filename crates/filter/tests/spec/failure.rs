@@ -7,10 +7,12 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 /// A guest that fails in a callback if the request's path is `/crash`, in one of these ways.
-const WAYS: [(&str, &str, &str); 4] = [
+const WAYS: [(&str, &str, &str); 5] = [
     ("trap", "unreachable", "unreachable"),
     ("loop", "(loop $l (br $l))", "computed for longer than `callback` = 20ms"),
     ("stack", "(call $deep)", "call stack exhausted"),
+    // What a runtime does that panics or exits: the host returns, and it is not to go on.
+    ("exit", "(call $exit (i32.const 3)) unreachable", "unreachable"),
     (
         "memory",
         "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable",
@@ -20,6 +22,7 @@ const WAYS: [(&str, &str, &str); 4] = [
 
 fn failing(code: &str) -> Guest {
     let mut guest = Guest::new();
+    guest.raw_import("(import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))");
     guest.raw("(func $deep (call $deep))");
     guest.raw("(global $crash (mut i32) (i32.const 0))");
     let path = guest.text(":path");
@@ -88,6 +91,7 @@ fn reload_is_there_at_once() {
     for (name, code, _) in WAYS {
         let host = host(code, OnFailure::Reload);
         assert_eq!(ask(&host, "/crash"), Some(503), "{name}");
+        host.shown();
         assert_eq!(ask(&host, "/"), None, "{name}");
         assert_eq!(host.shown(), [text("fine")], "{name}");
     }
