@@ -20,7 +20,7 @@ pub use registry::{Registry, Sample};
 pub use seats::try_out;
 pub(crate) use seats::{keep, seats};
 pub use services::Services;
-pub(crate) use stream::{Passage, Passed};
+pub(crate) use stream::{Passage, Passed, Witness};
 
 use crate::upstream::Upstream;
 use ::filter::Plugin;

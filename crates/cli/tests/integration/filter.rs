@@ -8,6 +8,7 @@ pub(crate) mod failing;
 mod files;
 pub(crate) mod languages;
 pub(crate) mod state;
+mod upgrades;
 
 use crate::support::{Folder, Served, deploy};
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
 //! The specification, chapter by chapter, each test beside the sentence that it is about.
-//! `conformance.rs` says what has to be tried, and which tests try it.
+//! `conformance.txt` says what has to be tried, and which tests try it.
 
 #![expect(
     clippy::expect_used,
