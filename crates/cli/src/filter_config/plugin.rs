@@ -173,10 +173,18 @@ fn machine(vm: &Object<'_>, table: &mut Table) {
     }
 }
 
-/// What the filter may use. An empty list allows everything, as a missing one does.
+/// What the filter may use. An empty list allows everything, as a missing one does; one whose
+/// names are all unknown here allows nothing.
 fn capabilities(config: &Object<'_>) -> Option<Array> {
     let restriction = config.object("capability_restriction_config")?;
     let allowed = restriction.object("allowed_capabilities")?.rest();
-    let array: Array = allowed.iter().map(|(name, _)| text(name)).collect();
-    (!array.is_empty()).then_some(array)
+    let known = ::filter::callable();
+    let mut array = Array::new();
+    for (name, node) in &allowed {
+        match known.contains(name) {
+            true => array.push(text(name)),
+            false => node.left("no host call, callback or function of WASI here has this name"),
+        }
+    }
+    (!allowed.is_empty()).then_some(array)
 }

@@ -6,6 +6,7 @@ pub(crate) mod editing;
 pub(crate) mod example;
 pub(crate) mod failing;
 mod files;
+mod health;
 pub(crate) mod languages;
 pub(crate) mod state;
 mod upgrades;

@@ -323,6 +323,30 @@ fn configurations_are_given() {
     assert_eq!(host.shown(), expected);
 }
 
+/// Everything that a filter could be refused has a name, once; what is called in any case has none.
+#[test]
+fn what_may_be_named_is_known() {
+    let names = filter::callable();
+    let unique: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(unique.len(), names.len());
+    for name in ["proxy_log", "proxy_continue_request", "proxy_on_tick", "fd_write", "proc_exit"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    for name in ["malloc", "proxy_on_memory_allocate", "_initialize", "main", "memory", ""] {
+        assert!(!names.contains(&name), "{name}");
+    }
+    assert!(crate::wasi::FUNCTIONS.iter().all(|(name, ..)| names.contains(name)));
+    // A filter that may use everything by its name may use everything.
+    let mut guest = Guest::new();
+    guest.on_request(|call| {
+        call.call("proxy_get_current_time_nanoseconds", &[crate::support::OUT]);
+    });
+    let host = Host::with(&guest, |plugin| {
+        plugin.capabilities = Some(names.iter().map(|name| (*name).to_owned()).collect());
+    });
+    assert_eq!(host.request(), [status(0)]);
+}
+
 /// What a filter may not use is there and says so; what it may not be called with is not called.
 #[test]
 fn a_filter_uses_what_it_may() {
