@@ -8,6 +8,7 @@ mod names;
 mod node;
 mod plugin;
 mod print;
+mod redirect;
 mod route;
 mod tls;
 

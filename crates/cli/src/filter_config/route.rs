@@ -4,6 +4,7 @@ use super::cluster::{Cluster, Clusters};
 use super::data::text;
 use super::listener::{is_name, number, time};
 use super::node::{Node, Object};
+use super::redirect::{self, Redirect};
 use std::fmt;
 use toml_edit::{Array, InlineTable, Table, Value, value};
 
@@ -27,6 +28,7 @@ enum Target {
     Upstream(String),
     /// The answer itself: its status and its body.
     Respond(i64, String),
+    Redirect(Redirect),
 }
 
 impl fmt::Display for Target {
@@ -34,6 +36,7 @@ impl fmt::Display for Target {
         match self {
             Self::Upstream(name) => f.write_str(name),
             Self::Respond(status, _) => write!(f, "status {status}"),
+            Self::Redirect(to) => f.write_str(&to.location),
         }
     }
 }
@@ -53,6 +56,14 @@ impl Route {
                 if !body.is_empty() {
                     respond.insert("body", text(body));
                 }
+                table.insert("respond", value(respond))
+            }
+            Target::Redirect(Redirect { status, location }) => {
+                let mut headers = InlineTable::new();
+                headers.insert("location", text(location));
+                let mut respond = InlineTable::new();
+                respond.insert("status", (*status).into());
+                respond.insert("headers", headers.into());
                 table.insert("respond", value(respond))
             }
         };
@@ -186,14 +197,13 @@ fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
         return Some(Route { host: None, path, exact, target, mirror: None });
     }
     let Some(action) = route.object("route") else {
-        let kinds = ["redirect", "filter_action", "non_forwarding_action"];
-        let kind = kinds.iter().find(|kind| route.take(kind).is_some());
-        route.leave(match kind {
-            Some(&"redirect") => {
-                "`respond` of a route redirects to one address; a component may do it as here"
-            }
-            _ => "a route leads to an upstream or a component, or is an answer",
-        });
+        if let Some(action) = route.object("redirect") {
+            return redirected(route, &action, path, exact, &differs);
+        }
+        for kind in ["filter_action", "non_forwarding_action"] {
+            route.take(kind);
+        }
+        route.leave("a route leads to an upstream or a component, or is an answer");
         return None;
     };
     let Some(cluster) = target(route, &action, clusters) else {
@@ -235,6 +245,27 @@ fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
     }
     let mirror = mirror(&action, clusters);
     Some(Route { host: None, path, exact, target: Target::Upstream(upstream), mirror })
+}
+
+/// A route that redirects, if it does so to one address.
+fn redirected(
+    route: &Object<'_>,
+    action: &Object<'_>,
+    path: String,
+    exact: bool,
+    differs: &Differs<'_>,
+) -> Option<Route> {
+    match redirect::read(action, &path, exact) {
+        Ok(to) => {
+            differs.iter().for_each(|(node, how)| node.changed(how));
+            Some(Route { host: None, path, exact, target: Target::Redirect(to), mirror: None })
+        }
+        Err(why) => {
+            action.hush();
+            route.leave(&why);
+            None
+        }
+    }
 }
 
 /// A `DirectResponseAction`.

@@ -68,6 +68,9 @@ fn a_proxy_of_envoy_answers_here_as_it_did_there() {
     let answer = wharf.get("/any/path?q");
     assert_eq!((answer.status, answer.header("x-path")), (200, "/any/path?q"));
     assert_eq!(answer.header("x-served"), "${by} the filter");
+    let moved = wharf.get("/old?q");
+    assert_eq!((moved.status, moved.header("location")), (302, "//new.example/old"));
+    assert_eq!(moved.header("x-served"), "${by} the filter");
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn another_virtual_machine_cannot_speak_for_a_stream() {
     let seat = Seat::start(&host.worker, plugin(&forger, |_| {})).unwrap();
     let running = seat.running().unwrap();
     lock(&running.vm).tick(running.root).unwrap();
-    let mut expected = vec![[2, 2, 0, 2]; 3].concat();
+    let mut expected = [[2, 2, 0, 2]; 3].concat();
     expected.push(1);
     assert_eq!(host.shown(), expected.into_iter().map(status).collect::<Vec<_>>());
     chain.poll(Way::Request, &Context::from_waker(Waker::noop()));
