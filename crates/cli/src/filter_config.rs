@@ -6,6 +6,7 @@ mod istio;
 mod listener;
 mod names;
 mod node;
+mod own;
 mod plugin;
 mod print;
 mod redirect;

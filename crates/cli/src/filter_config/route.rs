@@ -4,6 +4,8 @@ use super::cluster::{Cluster, Clusters};
 use super::data::text;
 use super::listener::{is_name, number, time};
 use super::node::{Node, Object};
+use super::own::Own;
+use super::plugin::Filter;
 use super::redirect::{self, Redirect};
 use std::fmt;
 use toml_edit::{Array, InlineTable, Table, Value, value};
@@ -20,6 +22,8 @@ pub(crate) struct Route {
     exact: bool,
     target: Target,
     mirror: Option<(String, i64)>,
+    /// What filters are to it alone.
+    pub(crate) own: Own,
 }
 
 /// Who answers.
@@ -78,15 +82,24 @@ impl Route {
 }
 
 /// Reads a `RouteConfiguration`.
-pub(crate) fn read<'a>(config: &Object<'a>, clusters: &Clusters<'a>) -> Vec<Route> {
+pub(crate) fn read<'a>(
+    config: &Object<'a>,
+    clusters: &Clusters<'a>,
+    filters: &[Filter],
+) -> Vec<Route> {
     config.skip(&["name", "validate_clusters", "ignore_port_in_host_matching"]);
     let (mut routes, mut named, mut without) = (Vec::new(), Vec::new(), Vec::new());
     for node in config.items("virtual_hosts") {
         let Some(host) = node.object() else { continue };
         host.skip(&["name"]);
+        let wider = Own::read(&host, filters);
         let hosts: Vec<_> = host.items("domains").iter().filter_map(domain).collect();
         for node in host.items("routes") {
-            let Some(found) = node.object().and_then(|route| one(&route, clusters)) else {
+            let found = node.object().and_then(|route| {
+                let own = Own::read(&route, filters).within(&wider);
+                Some(Route { own, ..one(&route, clusters)? })
+            });
+            let Some(found) = found else {
                 without.extend(hosts.iter().map(|host| (host.clone(), node.clone())));
                 continue;
             };
@@ -146,7 +159,8 @@ fn add(routes: &mut Vec<Route>, new: Route, node: &Node<'_>) {
     };
     if let Some(first) = routes.iter().find(covers) {
         // The same again is what two domains that differ in their port make.
-        if first.path != new.path || first.target != new.target {
+        let is_same = first.target == new.target && first.own.is_like(&new.own);
+        if first.path != new.path || !is_same {
             node.left(&format!(
                 "it is never reached: the route for `{}` stands before",
                 first.path
@@ -156,7 +170,8 @@ fn add(routes: &mut Vec<Route>, new: Route, node: &Node<'_>) {
     }
     let same = |route: &&mut Route| route.host == new.host && route.path == new.path;
     match routes.iter_mut().find(same) {
-        Some(first) if new.exact || first.target == new.target => *first = new,
+        Some(first) if new.exact => *first = new,
+        Some(first) if first.target == new.target && first.own.is_like(&new.own) => *first = new,
         Some(first) => {
             let (path, target) = (&new.path, &first.target);
             node.changed(&format!(
@@ -194,7 +209,7 @@ fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
     if let Some(direct) = route.object("direct_response") {
         let target = respond(&direct)?;
         differs.iter().for_each(|(node, how)| node.changed(how));
-        return Some(Route { host: None, path, exact, target, mirror: None });
+        return Some(Route { host: None, path, exact, target, mirror: None, own: Own::default() });
     }
     let Some(action) = route.object("route") else {
         if let Some(action) = route.object("redirect") {
@@ -244,7 +259,14 @@ fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
         rewrite.left("the path reaches the upstream as it is");
     }
     let mirror = mirror(&action, clusters);
-    Some(Route { host: None, path, exact, target: Target::Upstream(upstream), mirror })
+    Some(Route {
+        host: None,
+        path,
+        exact,
+        target: Target::Upstream(upstream),
+        mirror,
+        own: Own::default(),
+    })
 }
 
 /// A route that redirects, if it does so to one address.
@@ -258,7 +280,14 @@ fn redirected(
     match redirect::read(action, &path, exact) {
         Ok(to) => {
             differs.iter().for_each(|(node, how)| node.changed(how));
-            Some(Route { host: None, path, exact, target: Target::Redirect(to), mirror: None })
+            Some(Route {
+                host: None,
+                path,
+                exact,
+                target: Target::Redirect(to),
+                mirror: None,
+                own: Own::default(),
+            })
         }
         Err(why) => {
             action.hush();
