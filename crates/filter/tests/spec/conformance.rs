@@ -79,8 +79,9 @@ fn every_point_is_tried_by_tests_that_are_there() {
 
 #[test]
 fn what_is_no_test_does_not_count() {
-    let source = "#[test]\nfn one() {}\nfn two() {}\n#[test]\n#[should_panic]\nfn three() {}\n#[test]\n\
-                  const X: u8 = 1;\nfn four() {}";
+    let source = "#[test]\nfn one() {}\nfn two() {}\n\
+                  #[test]\n#[should_panic]\nfn three() {}\n\
+                  #[test]\nconst X: u8 = 1;\nfn four() {}";
     let found = ["one", "two", "three", "four", "five"].map(|name| has_test(source, name));
     assert_eq!(found, [true, false, true, false, false]);
 }

@@ -13,8 +13,9 @@ use testkit::program::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const LONG: Duration = Duration::from_secs(60);
-pub(crate) const ASKED: &str = "GET /chat HTTP/1.1\r\nhost: x\r\nconnection: keep-alive, Upgrade\r\n\
-     upgrade: websocket\r\nsec-websocket-key: k\r\n\r\n";
+pub(crate) const ASKED: &str = "GET /chat HTTP/1.1\r\nhost: x\r\n\
+                                connection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
+                                sec-websocket-key: k\r\n\r\n";
 
 /// A server that switches and gives back what it hears; counts the connections that ended.
 pub(crate) fn switching(ended: Arc<AtomicUsize>) -> SocketAddr {
