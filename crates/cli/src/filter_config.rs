@@ -6,8 +6,10 @@ mod istio;
 mod listener;
 mod names;
 mod node;
+mod own;
 mod plugin;
 mod print;
+mod redirect;
 mod route;
 mod tls;
 

@@ -3,7 +3,7 @@
 use crate::app::App;
 use base::Budget;
 use gateway::admin;
-use gateway::filter::Services;
+use gateway::filter::{Services, Stands};
 use gateway::tcp::{self, Outcome};
 use gateway::upstream::{self, Upstream};
 use http::incoming::{Counts, Handler};
@@ -63,10 +63,10 @@ impl Health {
 
     /// The answers to whoever asks.
     pub(crate) fn pages(self: &Arc<Self>, services: &Arc<Services>) -> admin::Pages {
-        let (health, counted, services) =
-            (Arc::clone(self), Arc::clone(self), Arc::clone(services));
+        let (health, standing) = (Arc::clone(self), Arc::clone(services));
+        let (counted, services) = (Arc::clone(self), Arc::clone(services));
         admin::Pages {
-            health: Arc::new(move || (true, health.json().to_string())),
+            health: Arc::new(move || (true, health.json(&standing).to_string())),
             metrics: Arc::new(move || counted.metrics() + &services.metrics().text()),
         }
     }
@@ -128,7 +128,7 @@ impl Health {
         text
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, services: &Services) -> Value {
         let current = self.current.load(Relaxed);
         let answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
         let components = answering.components.iter();
@@ -137,6 +137,7 @@ impl Health {
         let upstreams = answering.upstreams.iter();
         let upstreams = upstreams.map(|upstream| (upstream.name().to_owned(), of(upstream)));
         let tcp = self.tcp.iter().map(|(name, counts)| (name.clone(), of_listener(counts)));
+        let filters = services.stand().into_iter().map(|(name, it)| (name, of_filter(it)));
         json!({
             "status": "ok",
             "app": self.app,
@@ -144,6 +145,7 @@ impl Health {
             "guest-memory": self.budget.used(),
             "requests": components.collect::<serde_json::Map<_, _>>(),
             "upstreams": upstreams.collect::<serde_json::Map<_, _>>(),
+            "filters": filters.collect::<serde_json::Map<_, _>>(),
             "tcp": tcp.collect::<serde_json::Map<_, _>>(),
         })
     }
@@ -156,6 +158,19 @@ fn answering(app: &App) -> Answering {
         .filter_map(|(name, loaded)| Some((name.clone(), Arc::clone(loaded.handler.as_ref()?))));
     let upstreams = app.upstreams.values().map(|led| Arc::clone(&led.upstream));
     Answering { components: components.collect(), upstreams: upstreams.collect() }
+}
+
+fn of_filter(stands: Stands) -> Value {
+    let Stands { running, restarting, waiting, away, wait, failures, last } = stands;
+    json!({
+        "running": running,
+        "restarting": restarting,
+        "waiting": waiting,
+        "away": away,
+        "wait-ms": u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        "failures": failures,
+        "last-failure": last,
+    })
 }
 
 fn of_listener(counts: &tcp::Counts) -> Value {

@@ -1,5 +1,7 @@
 //! `wharf inspect`: what a file is, what it asks for, what it gives.
 
+mod filter;
+
 use crate::args::{Format, InspectArgs};
 use crate::capabilities::PLUGINS;
 use crate::console;
@@ -11,6 +13,10 @@ use std::process::ExitCode;
 /// Shows a file without compiling it.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let source = Source::read(&args.file)?;
+    if source.wasm == Wasm::Filter {
+        console::give(&filter::shown(&source, args.format)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let outline = source.outline();
     let served = engine::served(PLUGINS);
     let component = matches!(source.wasm, Wasm::Component { .. });

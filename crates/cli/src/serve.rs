@@ -119,7 +119,9 @@ pub(crate) fn plan(
     addresses: &[SocketAddr],
     grants: &Granted,
 ) -> Result<Plan<ToOpen>, Failure> {
+    let callable = filter::callable();
     let mut input = Input::new(&deployment.path, &program::variable);
+    input.callable = Some(&callable);
     input.bindings = deployment.bindings.as_deref();
     input.listen = addresses.to_vec();
     (input.environment, input.files) = granted(grants);

@@ -136,8 +136,6 @@ fn read_one(section: &Section<'_>, name: &Placed<&str>, stores: &[&str]) -> Filt
         section.missing(message, "source = \"FILE.wasm\"");
     }
     let text = |key: &str| section.string(key).map(|text| text.value).unwrap_or_default();
-    let named = |key: &str| section.strings(key);
-    let capabilities = named("capabilities");
     let on_failure =
         [("closed", OnFailure::Closed), ("open", OnFailure::Open), ("reload", OnFailure::Reload)];
     let headers_stop = [("all", HeadersStop::All), ("iteration", HeadersStop::Iteration)];
@@ -158,13 +156,34 @@ fn read_one(section: &Section<'_>, name: &Placed<&str>, stores: &[&str]) -> Filt
         configuration: configuration(section, "configuration").unwrap_or(Text::plain("")),
         vm_configuration: configuration(section, "vm-configuration").unwrap_or(Text::plain("")),
         environment: texts(section, "environment"),
-        capabilities: capabilities.map(|names| names.into_iter().map(|name| name.value).collect()),
+        capabilities: capabilities(section),
         on_failure: section.choice("on-failure", &on_failure),
         headers_stop: section.choice("headers-stop", &headers_stop),
         isolation: section.choice("isolation", &isolation),
         lenient: section.flag("lenient").unwrap_or(false),
         limits: limits.map(|limits| read_limits(&limits)).unwrap_or_default(),
     }
+}
+
+/// What a filter may use, by names that there are: one that nobody knows would allow nothing, and
+/// nobody would hear of it.
+fn capabilities(section: &Section<'_>) -> Option<Vec<String>> {
+    let known = section.reader.callable;
+    let is_known = |name: &Placed<String>| known.is_none_or(|it| it.contains(&name.value.as_str()));
+    let names = section.strings("capabilities")?.into_iter();
+    let (names, unknown): (Vec<_>, Vec<_>) = names.partition(is_known);
+    for name in unknown {
+        // There are too many to be named all.
+        let near = base::nearest(&name.value, known.into_iter().flatten().copied());
+        let mistake = section.unknown_name(&name.at, "capability", &name.value, near.as_slice());
+        section.mistake(match near {
+            Some(_) => mistake,
+            None => mistake.with_hint(
+                "those are host calls, callbacks and functions of WASI, such as `proxy_log`",
+            ),
+        });
+    }
+    Some(names.into_iter().map(|name| name.value).collect())
 }
 
 fn read_limits(limits: &Section<'_>) -> FilterLimits {

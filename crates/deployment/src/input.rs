@@ -27,6 +27,9 @@ pub struct Input<'a> {
     pub environment: Vec<(String, String)>,
     /// Directories that every component may open besides its own.
     pub files: Vec<Files>,
+    /// What `capabilities` of filters may name: host calls, callbacks, functions of WASI. `None`:
+    /// nobody here knows.
+    pub callable: Option<&'a [&'a str]>,
 }
 
 impl<'a> Input<'a> {
@@ -39,6 +42,7 @@ impl<'a> Input<'a> {
             listen: Vec::new(),
             environment: Vec::new(),
             files: Vec::new(),
+            callable: None,
         }
     }
 }

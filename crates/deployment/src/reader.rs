@@ -16,6 +16,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) base: &'a Path,
     pub(crate) expansions: Expansions,
     pub(crate) notes: &'a Notes,
+    /// What `capabilities` of filters may name, where that is known.
+    pub(crate) callable: Option<&'a [&'a str]>,
 }
 
 /// A string as it is to be used, as it was written, and whether it may be shown.

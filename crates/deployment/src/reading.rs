@@ -62,7 +62,10 @@ fn assemble<O>(
         .into_iter()
         .zip(&loaded.bases)
         .enumerate()
-        .map(|(file, (expansions, base))| Reader { file, base, expansions, notes })
+        .map(|(file, (expansions, base))| {
+            let callable = input.callable;
+            Reader { file, base, expansions, notes, callable }
+        })
         .collect();
     let names: Vec<_> = capabilities.iter().map(|capability| capability.name).collect();
     let roots: Vec<_> = readers
@@ -122,7 +125,8 @@ fn fill(
         let mut own = DeTable::new();
         own.insert(key, value);
         let expansions = expand::expand(&mut own, &lookup(file, &source.text, base, None));
-        let reader = Reader { file, base, expansions, notes };
+        let callable = input.callable;
+        let reader = Reader { file, base, expansions, notes, callable };
         let root = Section::open(&reader, &own, 0..0, &OVERLAY, &[]);
         if let Some(section) = root.table("secrets", &SECRETS) {
             secrets.add(&section, base);

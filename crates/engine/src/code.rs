@@ -42,6 +42,17 @@ pub fn filter(
     cache::load(&engine, source, cache)
 }
 
+/// What a module is from outside, without its code being compiled.
+///
+/// # Errors
+/// `Invalid` when it is no module; `Unavailable` when the engine cannot be set up.
+pub fn surface(source: &Source, engines: &Engines) -> Result<wasmtime::Module> {
+    let engine = engines.pick(Kind::Plain, Limits::default().stack)?;
+    wasmtime::Module::new(engine.wasmtime(), source.hull()?).map_err(|error| {
+        Error::invalid(format!("`{}` is no module: {error:#}", source.path.display()))
+    })
+}
+
 impl Code {
     /// Compiles a component, or takes what `cache` has of it.
     ///

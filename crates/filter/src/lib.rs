@@ -31,13 +31,13 @@ pub use abi::{Abi, LogLevel, MetricType, Peer, Status, StreamType, grpc_status};
 pub use chain::{Chain, Out};
 pub use headers::{Headers, Part};
 pub use metric::{BOUNDS, Metric};
-pub use module::Module;
+pub use module::{Module, Surface, callable};
 pub use outside::{
     Attributes, Grpc, GrpcCall, HttpCall, HttpResponse, Listener, Mailbox, Outside, Queues,
     SharedData,
 };
 pub use plugin::{HeadersStop, Isolation, Limits, OnFailure, Plugin};
-pub use seat::{Absent, Running, Seat, Shared, Worker, World, lock};
+pub use seat::{Absent, Running, Seat, Shared, Standing, Worker, World, lock};
 pub use services::{LocalData, LocalQueues};
 pub use stream::Way;
 pub use value::Value;

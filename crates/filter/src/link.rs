@@ -7,7 +7,9 @@ use crate::hostcall::{
     metrics, properties, shared, streams, time, wasi,
 };
 use crate::state::{Phase, State};
-use wasmtime::{Caller, ExternType, FuncType, InstancePre, Linker, Module, Val, ValType};
+use wasmtime::{
+    Caller, ExternType, FuncType, ImportType, InstancePre, Linker, Module, Val, ValType,
+};
 
 /// The modules that WASI's functions are imported from.
 const WASI: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
@@ -282,8 +284,20 @@ macro_rules! wasi {
                 _ => Ok(Joined::Unknown),
             }
         }
+
+        /// Their names.
+        const SOME_WASI: &[&str] = &[$($name),*];
     };
 }
+
+/// Every function of WASI, whether it does something or not.
+pub(crate) fn wasi_names() -> impl Iterator<Item = &'static str> {
+    let nothing = wasi::NOTHING.iter().map(|(name, ..)| *name);
+    SOME_WASI.iter().copied().chain(nothing).chain([PROC_EXIT])
+}
+
+/// The one without a result.
+const PROC_EXIT: &str = "proc_exit";
 
 wasi! {
     "fd_write" Always (fd: u32, pieces: u32, count: u32, to: u32) = wasi::fd_write;
@@ -298,9 +312,9 @@ wasi! {
 }
 
 fn join_wasi(linker: &mut Linker<State>, import: &Import<'_>) -> wasmtime::Result<Joined> {
-    if import.name == "proc_exit" {
+    if import.name == PROC_EXIT {
         let exit = |caller: Caller<'_, State>, code: u32| {
-            run(caller, "proc_exit", When::Start, |call| wasi::proc_exit(call, code)).map(drop)
+            run(caller, PROC_EXIT, When::Start, |call| wasi::proc_exit(call, code)).map(drop)
         };
         let Shape::Nothing = shape(import.ty, &[ValType::I32]) else {
             return Ok(Joined::No("has another type than (i32) -> ()".to_owned()));
@@ -374,6 +388,57 @@ pub(crate) struct Access<'a> {
     pub(crate) may: &'a dyn Fn(&str) -> bool,
 }
 
+/// Every import of a module, as `module.name`, and why it cannot be joined where it cannot.
+pub(crate) fn imports(module: &Module, abi: Abi) -> Vec<(String, Option<String>)> {
+    let mut linker = Linker::new(module.engine());
+    linker.allow_shadowing(true);
+    let access = Access { abi, is_lenient: false, may: &|_| true };
+    let one = |import: ImportType<'_>| {
+        let why = join(&mut linker, &import, &access).err();
+        (format!("{}.{}", import.module(), import.name()), why)
+    };
+    module.imports().map(one).collect()
+}
+
+/// Joins one import.
+///
+/// # Errors
+/// Why it cannot be, as the rest of a sentence about it.
+fn join(
+    linker: &mut Linker<State>,
+    import: &ImportType<'_>,
+    access: &Access<'_>,
+) -> Result<(), String> {
+    let ExternType::Func(ty) = import.ty() else {
+        return Err("is no function, and only functions can be imported".to_owned());
+    };
+    let it = Import { module: import.module(), name: import.name(), ty: &ty, abi: access.abi };
+    let is_wasi = WASI.contains(&it.module);
+    let joined = match (is_wasi, (access.may)(it.name)) {
+        // What is not allowed is there, and says so.
+        (true, false) => stub(linker, &it, errno::NOTCAPABLE).map(|()| Joined::Yes),
+        (false, false) if NAMES.contains(&it.name) => {
+            stub(linker, &it, Status::InternalFailure as u32).map(|()| Joined::Yes)
+        }
+        (true, true) => join_wasi(linker, &it),
+        (false, _) if it.module == "env" => join_env(linker, &it).and_then(|joined| match joined {
+            Joined::Unknown => join_extra(linker, &it),
+            joined => Ok(joined),
+        }),
+        (false, _) => Ok(Joined::Unknown),
+    };
+    let failed = |error: wasmtime::Error| format!("cannot be joined: {error:#}");
+    match joined.map_err(failed)? {
+        Joined::Yes => Ok(()),
+        Joined::Unknown if access.is_lenient => {
+            let answer = if is_wasi { errno::NOSYS } else { Status::Unimplemented as u32 };
+            stub(linker, &it, answer).map_err(failed)
+        }
+        Joined::Unknown => Err("is not known".to_owned()),
+        Joined::No(why) => Err(why),
+    }
+}
+
 /// Joins every import of `module` to the host: what is left to do for an instance is the same for
 /// all of them.
 ///
@@ -387,39 +452,8 @@ pub(crate) fn link(
     linker.allow_shadowing(true);
     let mut problems = Vec::new();
     for import in module.imports() {
-        let full = format!("{}.{}", import.module(), import.name());
-        let ExternType::Func(ty) = import.ty() else {
-            problems.push(format!("`{full}` is no function, and only functions can be imported"));
-            continue;
-        };
-        let it = Import { module: import.module(), name: import.name(), ty: &ty, abi: access.abi };
-        let is_wasi = WASI.contains(&it.module);
-        let joined = match (is_wasi, (access.may)(it.name)) {
-            // What is not allowed is there, and says so.
-            (true, false) => stub(&mut linker, &it, errno::NOTCAPABLE).map(|()| Joined::Yes),
-            (false, false) if NAMES.contains(&it.name) => {
-                stub(&mut linker, &it, Status::InternalFailure as u32).map(|()| Joined::Yes)
-            }
-            (true, true) => join_wasi(&mut linker, &it),
-            (false, _) if it.module == "env" => {
-                join_env(&mut linker, &it).and_then(|joined| match joined {
-                    Joined::Unknown => join_extra(&mut linker, &it),
-                    joined => Ok(joined),
-                })
-            }
-            (false, _) => Ok(Joined::Unknown),
-        };
-        match joined {
-            Ok(Joined::Yes) => {}
-            Ok(Joined::Unknown) if access.is_lenient => {
-                let answer = if is_wasi { errno::NOSYS } else { Status::Unimplemented as u32 };
-                if let Err(error) = stub(&mut linker, &it, answer) {
-                    problems.push(format!("`{full}`: {error:#}"));
-                }
-            }
-            Ok(Joined::Unknown) => problems.push(format!("`{full}` is not known")),
-            Ok(Joined::No(why)) => problems.push(format!("`{full}` {why}")),
-            Err(error) => problems.push(format!("`{full}`: {error:#}")),
+        if let Err(why) = join(&mut linker, &import, access) {
+            problems.push(format!("`{}.{}` {why}", import.module(), import.name()));
         }
     }
     if !problems.is_empty() {

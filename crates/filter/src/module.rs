@@ -1,7 +1,7 @@
 //! The code of a filter: what it exports is checked once, when it is loaded.
 
 use crate::abi::Abi;
-use crate::link::{Access, link};
+use crate::link::{Access, NAMES, imports, link, wasi_names};
 use crate::state::State;
 use base::Error;
 use std::collections::BTreeSet;
@@ -60,6 +60,17 @@ const CALLBACKS: [(&str, usize, bool); 28] = [
 /// Functions that a module starts with.
 const STARTS: [(&str, usize, bool); 4] =
     [("_initialize", 0, false), ("_start", 0, false), ("main", 2, true), ("__main_void", 0, true)];
+
+/// Every name that [`Plugin::capabilities`](crate::Plugin::capabilities) may have: the host calls
+/// of all versions, the callbacks, and the functions of WASI.
+pub fn callable() -> Vec<&'static str> {
+    let is_called = |name: &&str| name.starts_with("proxy_on_") && *name != ALLOCATORS[0];
+    let callbacks = CALLBACKS.iter().map(|(name, ..)| *name).filter(is_called);
+    NAMES.iter().copied().chain(callbacks).chain(wasi_names()).collect()
+}
+
+/// What makes room for what a host call gives, in the order in which they are looked for.
+pub(crate) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
 
 impl Module {
     /// Looks at compiled code.
@@ -143,6 +154,55 @@ impl fmt::Debug for Module {
     }
 }
 
+/// What a filter's code is from outside. Nothing of it is run, nor need its functions be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surface {
+    /// The version of the ABI that it speaks, if it is one that is known.
+    pub abi: Option<Abi>,
+    /// The functions that it starts with.
+    pub starts: Vec<&'static str>,
+    /// The callbacks that it has.
+    pub callbacks: Vec<&'static str>,
+    /// What it imports, as `module.name`, and why that is refused where it is: the rest of a
+    /// sentence about the import.
+    pub imports: Vec<(String, Option<String>)>,
+    /// Bytes of its memory: at the start, and at most if it says so.
+    pub memory: Option<(u64, Option<u64>)>,
+    /// What else it is refused for, each a sentence.
+    pub problems: Vec<String>,
+}
+
+impl Surface {
+    /// Looks at a module.
+    pub fn of(module: &wasmtime::Module) -> Self {
+        let mut problems = Vec::new();
+        let abi = marker(module, &mut problems);
+        exports(module, abi, &mut problems);
+        let has = |name: &&str| module.get_export(name).is_some();
+        let starts = match (has(&"_initialize"), has(&"main")) {
+            (false, _) => ["_start"].as_slice(),
+            (true, true) => &["_initialize", "main"],
+            (true, false) => &["_initialize", "__main_void"],
+        };
+        let callbacks = CALLBACKS.iter().map(|(name, ..)| *name);
+        let memory = module.get_export("memory").and_then(|export| {
+            let memory = export.memory()?.clone();
+            let bytes = |pages: u64| pages.saturating_mul(memory.page_size());
+            Some((bytes(memory.minimum()), memory.maximum().map(bytes)))
+        });
+        Self {
+            abi,
+            starts: starts.iter().copied().filter(has).collect(),
+            callbacks: callbacks
+                .filter(|name| name.starts_with("proxy_on_") && has(name))
+                .collect(),
+            imports: imports(module, abi.unwrap_or(Abi::V0_2_1)),
+            memory,
+            problems,
+        }
+    }
+}
+
 /// The newest version that the module says it speaks.
 fn marker(module: &wasmtime::Module, problems: &mut Vec<String>) -> Option<Abi> {
     let found = Abi::ALL.into_iter().rev().find(|abi| module.get_export(abi.marker()).is_some());
@@ -160,8 +220,7 @@ fn exports(module: &wasmtime::Module, abi: Option<Abi>, problems: &mut Vec<Strin
     if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
         problems.push("it exports no `memory`".to_owned());
     }
-    let allocators = ["proxy_on_memory_allocate", "malloc"];
-    if allocators.iter().all(|name| module.get_export(name).is_none()) {
+    if ALLOCATORS.iter().all(|name| module.get_export(name).is_none()) {
         problems.push("it exports neither `proxy_on_memory_allocate` nor `malloc`".to_owned());
     }
     for (name, arguments, has_result) in CALLBACKS.into_iter().chain(STARTS) {

@@ -67,6 +67,19 @@ struct Now {
     last: Option<Failure>,
 }
 
+/// How a plugin stands on one thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It runs, or starts with its next stream.
+    Running,
+    /// It failed; its next stream starts it anew.
+    Restarting,
+    /// It failed on and on, and is left alone for so long.
+    Waiting(Duration),
+    /// It failed, and is not started again.
+    Away,
+}
+
 /// Why there is no virtual machine for a stream.
 #[derive(Clone, Debug)]
 pub enum Absent {
@@ -214,6 +227,32 @@ impl Seat {
     pub fn failures(&self) -> (u32, Option<Failure>) {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         (now.failures, now.last.clone())
+    }
+
+    /// How it stands, how often it failed lately, and why the last time. Waits for nobody: where a
+    /// callback runs, it runs.
+    pub fn standing(&self) -> (Standing, u32, Option<Failure>) {
+        // Whoever holds this starts it.
+        let Ok(now) = self.now.try_lock() else { return (Standing::Running, 0, None) };
+        // Its next stream is what notices that it failed.
+        let unnoticed = now.running.as_ref().and_then(|it| try_lock(&it.vm)?.failure().cloned());
+        let failures = now.failures.saturating_add(u32::from(unnoticed.is_some()));
+        let is_new = unnoticed.is_some();
+        let last = unnoticed.or_else(|| now.last.clone());
+        let rest = match is_new {
+            true => (failures > FORGIVEN).then_some(now.pause),
+            false => now.not_before.and_then(|until| until.checked_duration_since(Instant::now())),
+        };
+        let has_failed = is_new || now.running.is_none() && now.last.is_some();
+        let standing = match (self.plugin.on_failure, rest) {
+            _ if !has_failed => Standing::Running,
+            // Each stream finds a fresh one.
+            _ if self.plugin.isolation == Isolation::Stream && rest.is_none() => Standing::Running,
+            (OnFailure::Closed | OnFailure::Open, _) => Standing::Away,
+            (OnFailure::Reload, Some(rest)) => Standing::Waiting(rest),
+            (OnFailure::Reload, None) => Standing::Restarting,
+        };
+        (standing, failures, last)
     }
 
     /// Where it runs, without starting it again.

@@ -182,6 +182,17 @@ impl State {
         }
     }
 
+    /// Ends what was begun for anybody, and all timers.
+    pub(crate) fn end_all(&mut self) {
+        for id in std::mem::take(&mut self.calls).into_keys() {
+            self.outside.cancel(id);
+        }
+        let plugins = self.contexts.iter().filter(|(_, it)| it.stream.is_none());
+        for root in plugins.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.outside.set_tick(root, None);
+        }
+    }
+
     pub(crate) fn context(&self) -> Option<&Context> {
         self.contexts.get(&self.effective)
     }

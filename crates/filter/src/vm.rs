@@ -462,18 +462,8 @@ impl Vm {
         self.failure = Some(failure.clone());
         let state = self.store.data_mut();
         tracing::error!(filter = %state.current().name, "a filter failed: {failure}");
-        for id in std::mem::take(&mut state.calls).into_keys() {
-            state.outside.cancel(id);
-        }
-        let roots: Vec<u32> = state
-            .contexts
-            .iter()
-            .filter(|(_, it)| it.stream.is_none())
-            .map(|(id, _)| *id)
-            .collect();
-        for root in roots {
-            state.outside.set_tick(root, None);
-        }
+        // A world that panics once may do so again; the streams are to look all the same.
+        drop(catch_unwind(AssertUnwindSafe(|| state.end_all())));
         let streams = state.contexts.values().filter_map(|context| context.stream.as_ref());
         streams.for_each(|(place, _)| place.wake());
         failure

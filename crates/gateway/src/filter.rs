@@ -11,6 +11,7 @@ mod grpc;
 mod registry;
 mod seats;
 mod services;
+mod standing;
 mod stream;
 mod world;
 
@@ -20,7 +21,8 @@ pub use registry::{Registry, Sample};
 pub use seats::try_out;
 pub(crate) use seats::{keep, seats};
 pub use services::Services;
-pub(crate) use stream::{Passage, Passed};
+pub use standing::Stands;
+pub(crate) use stream::{Passage, Passed, Witness};
 
 use crate::upstream::Upstream;
 use ::filter::Plugin;

@@ -7,13 +7,13 @@ use crate::forwarded::Peer;
 use crate::routes::{Found, Routes, Target};
 use crate::settings::Settings;
 use crate::tcp::Inlet;
-use crate::upstream::Asked;
+use crate::upstream::{Asked, Switch};
 use crate::{id, quiet};
 use arc_swap::ArcSwap;
 use engine::{Stop, Tasks};
 use http::incoming::Handler;
 use http_body::Body as _;
-use http_types::header::HOST;
+use http_types::header::{HOST, UPGRADE};
 use http_types::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::time::Instant;
@@ -123,7 +123,7 @@ impl Shared {
         let path = request.uri().path().to_owned();
         let (passage, passed) =
             Passage::begin(self, &route.filters, peer, &host, id, request).await?;
-        let response = match passed {
+        let mut response = match passed {
             Passed::Answered => None,
             Passed::On(mut request) => {
                 let new = request.headers().get(HOST).cloned().unwrap_or(host.clone());
@@ -134,6 +134,9 @@ impl Shared {
                 };
                 if let Target::Upstream(_) = target {
                     request.extensions_mut().insert(passage.reached());
+                    if request.headers().contains_key(UPGRADE) {
+                        request.extensions_mut().insert(passage.witness());
+                    }
                 }
                 let client = Client { peer, host: new, id, id_field };
                 tokio::select! {
@@ -145,7 +148,13 @@ impl Shared {
                 }
             }
         };
+        let switch = response.as_mut().and_then(|it| it.extensions_mut().remove::<Switch>());
         let response = passage.finish(response).await?;
+        if let Some(switch) = switch
+            && response.status() == StatusCode::SWITCHING_PROTOCOLS
+        {
+            switch.join(&self.tasks);
+        }
         Ok(response.map(|body| Outgoing::filtered(body, &peer.bodies)))
     }
 

@@ -43,6 +43,7 @@ pub(crate) use exchange::Asked;
 pub use mirror::Mirror;
 pub(crate) use replay::Pulled;
 pub use settings::{Balance, Check, HashOn, Limits, Outlier, Place, Retries, Settings};
+pub(crate) use tunnel::Switch;
 
 /// How many requests ended how.
 #[derive(Debug, Default)]

@@ -80,7 +80,7 @@ fn plugin(root: &Object<'_>, deployment: &mut Deployment, names: &mut Names) {
     if let Some(item) = spec.take("pluginConfig").and_then(|node| structure(&node)) {
         table.insert("configuration", item);
     }
-    deployment.filters.push(Filter { name, table });
+    deployment.filters.push(Filter { name, called: String::new(), table });
 }
 
 /// The file with the code, which is there or has to be put there.

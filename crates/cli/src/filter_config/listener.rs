@@ -181,7 +181,7 @@ fn manage<'a>(
         deployment.filters.extend(plugin::http_filter(&node, names));
     }
     if let Some(config) = manager.object("route_config") {
-        deployment.routes = route::read(&config, clusters);
+        deployment.routes = route::read(&config, clusters, &deployment.filters);
     }
 }
 

@@ -6,7 +6,7 @@ use super::node::{Node, Object};
 use serde_json::Value;
 use toml_edit::{Array, InlineTable, Item, Table, value};
 
-const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+pub(crate) const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 const MEANS_NOTHING: &str =
     "means nothing here: there is one compiler, and code is compiled before it is used";
@@ -14,6 +14,8 @@ const MEANS_NOTHING: &str =
 /// A filter with its section.
 pub(crate) struct Filter {
     pub(crate) name: String,
+    /// The name of its entry in `http_filters`.
+    pub(crate) called: String,
     pub(crate) table: Table,
 }
 
@@ -55,10 +57,11 @@ pub(crate) fn http_filter(node: &Node<'_>, names: &mut Names) -> Option<Filter> 
         return None;
     }
     object.skip(&["is_optional"]);
-    inner.object("config").map(|config| plugin(&config, names)).unwrap_or_else(|| {
+    let filter = inner.object("config").map(|config| plugin(&config, names)).unwrap_or_else(|| {
         inner.leave("it has no `config`");
         None
-    })
+    });
+    filter.map(|filter| Filter { called: called.to_owned(), ..filter })
 }
 
 /// Reads a `PluginConfig`.
@@ -101,7 +104,7 @@ fn plugin(config: &Object<'_>, names: &mut Names) -> Option<Filter> {
     if let Some(item) = config.object("configuration").and_then(|it| configuration(&it)) {
         table.insert("configuration", item);
     }
-    Some(Filter { name, table })
+    Some(Filter { name, called: called.to_owned(), table })
 }
 
 /// The file with the code, which is there or has to be put there.
@@ -173,10 +176,18 @@ fn machine(vm: &Object<'_>, table: &mut Table) {
     }
 }
 
-/// What the filter may use. An empty list allows everything, as a missing one does.
+/// What the filter may use. An empty list allows everything, as a missing one does; one whose
+/// names are all unknown here allows nothing.
 fn capabilities(config: &Object<'_>) -> Option<Array> {
     let restriction = config.object("capability_restriction_config")?;
     let allowed = restriction.object("allowed_capabilities")?.rest();
-    let array: Array = allowed.iter().map(|(name, _)| text(name)).collect();
-    (!array.is_empty()).then_some(array)
+    let known = ::filter::callable();
+    let mut array = Array::new();
+    for (name, node) in &allowed {
+        match known.contains(name) {
+            true => array.push(text(name)),
+            false => node.left("no host call, callback or function of WASI here has this name"),
+        }
+    }
+    (!allowed.is_empty()).then_some(array)
 }

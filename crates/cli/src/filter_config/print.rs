@@ -59,12 +59,18 @@ fn http(of: &Deployment) -> Table {
     for (key, item) in &of.http {
         http.insert(key, item.clone());
     }
-    if !of.filters.is_empty() {
+    // Where one route differs in its filters, each says its own.
+    let differ = of.routes.iter().any(|route| !route.own.is_empty());
+    if !of.filters.is_empty() && !differ {
         http.insert("filters", value(of.filters.iter().map(|it| &it.name).collect::<Array>()));
     }
     let mut routes = ArrayOfTables::new();
     for route in &of.routes {
-        routes.push(route.table());
+        let mut table = route.table();
+        if differ {
+            table.insert("filters", value(route.own.filters(&of.filters)));
+        }
+        routes.push(table);
     }
     if !routes.is_empty() {
         http.insert("route", Item::ArrayOfTables(routes));

@@ -4,6 +4,9 @@ use super::cluster::{Cluster, Clusters};
 use super::data::text;
 use super::listener::{is_name, number, time};
 use super::node::{Node, Object};
+use super::own::Own;
+use super::plugin::Filter;
+use super::redirect::{self, Redirect};
 use std::fmt;
 use toml_edit::{Array, InlineTable, Table, Value, value};
 
@@ -19,6 +22,8 @@ pub(crate) struct Route {
     exact: bool,
     target: Target,
     mirror: Option<(String, i64)>,
+    /// What filters are to it alone.
+    pub(crate) own: Own,
 }
 
 /// Who answers.
@@ -27,6 +32,7 @@ enum Target {
     Upstream(String),
     /// The answer itself: its status and its body.
     Respond(i64, String),
+    Redirect(Redirect),
 }
 
 impl fmt::Display for Target {
@@ -34,6 +40,7 @@ impl fmt::Display for Target {
         match self {
             Self::Upstream(name) => f.write_str(name),
             Self::Respond(status, _) => write!(f, "status {status}"),
+            Self::Redirect(to) => f.write_str(&to.location),
         }
     }
 }
@@ -55,6 +62,14 @@ impl Route {
                 }
                 table.insert("respond", value(respond))
             }
+            Target::Redirect(Redirect { status, location }) => {
+                let mut headers = InlineTable::new();
+                headers.insert("location", text(location));
+                let mut respond = InlineTable::new();
+                respond.insert("status", (*status).into());
+                respond.insert("headers", headers.into());
+                table.insert("respond", value(respond))
+            }
         };
         if let Some((upstream, percent)) = &self.mirror {
             table.insert("mirror", value(upstream));
@@ -67,15 +82,24 @@ impl Route {
 }
 
 /// Reads a `RouteConfiguration`.
-pub(crate) fn read<'a>(config: &Object<'a>, clusters: &Clusters<'a>) -> Vec<Route> {
+pub(crate) fn read<'a>(
+    config: &Object<'a>,
+    clusters: &Clusters<'a>,
+    filters: &[Filter],
+) -> Vec<Route> {
     config.skip(&["name", "validate_clusters", "ignore_port_in_host_matching"]);
     let (mut routes, mut named, mut without) = (Vec::new(), Vec::new(), Vec::new());
     for node in config.items("virtual_hosts") {
         let Some(host) = node.object() else { continue };
         host.skip(&["name"]);
+        let wider = Own::read(&host, filters);
         let hosts: Vec<_> = host.items("domains").iter().filter_map(domain).collect();
         for node in host.items("routes") {
-            let Some(found) = node.object().and_then(|route| one(&route, clusters)) else {
+            let found = node.object().and_then(|route| {
+                let own = Own::read(&route, filters).within(&wider);
+                Some(Route { own, ..one(&route, clusters)? })
+            });
+            let Some(found) = found else {
                 without.extend(hosts.iter().map(|host| (host.clone(), node.clone())));
                 continue;
             };
@@ -135,7 +159,8 @@ fn add(routes: &mut Vec<Route>, new: Route, node: &Node<'_>) {
     };
     if let Some(first) = routes.iter().find(covers) {
         // The same again is what two domains that differ in their port make.
-        if first.path != new.path || first.target != new.target {
+        let is_same = first.target == new.target && first.own.is_like(&new.own);
+        if first.path != new.path || !is_same {
             node.left(&format!(
                 "it is never reached: the route for `{}` stands before",
                 first.path
@@ -145,7 +170,8 @@ fn add(routes: &mut Vec<Route>, new: Route, node: &Node<'_>) {
     }
     let same = |route: &&mut Route| route.host == new.host && route.path == new.path;
     match routes.iter_mut().find(same) {
-        Some(first) if new.exact || first.target == new.target => *first = new,
+        Some(first) if new.exact => *first = new,
+        Some(first) if first.target == new.target && first.own.is_like(&new.own) => *first = new,
         Some(first) => {
             let (path, target) = (&new.path, &first.target);
             node.changed(&format!(
@@ -183,17 +209,16 @@ fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
     if let Some(direct) = route.object("direct_response") {
         let target = respond(&direct)?;
         differs.iter().for_each(|(node, how)| node.changed(how));
-        return Some(Route { host: None, path, exact, target, mirror: None });
+        return Some(Route { host: None, path, exact, target, mirror: None, own: Own::default() });
     }
     let Some(action) = route.object("route") else {
-        let kinds = ["redirect", "filter_action", "non_forwarding_action"];
-        let kind = kinds.iter().find(|kind| route.take(kind).is_some());
-        route.leave(match kind {
-            Some(&"redirect") => {
-                "`respond` of a route redirects to one address; a component may do it as here"
-            }
-            _ => "a route leads to an upstream or a component, or is an answer",
-        });
+        if let Some(action) = route.object("redirect") {
+            return redirected(route, &action, path, exact, &differs);
+        }
+        for kind in ["filter_action", "non_forwarding_action"] {
+            route.take(kind);
+        }
+        route.leave("a route leads to an upstream or a component, or is an answer");
         return None;
     };
     let Some(cluster) = target(route, &action, clusters) else {
@@ -234,7 +259,42 @@ fn one<'a>(route: &Object<'a>, clusters: &Clusters<'a>) -> Option<Route> {
         rewrite.left("the path reaches the upstream as it is");
     }
     let mirror = mirror(&action, clusters);
-    Some(Route { host: None, path, exact, target: Target::Upstream(upstream), mirror })
+    Some(Route {
+        host: None,
+        path,
+        exact,
+        target: Target::Upstream(upstream),
+        mirror,
+        own: Own::default(),
+    })
+}
+
+/// A route that redirects, if it does so to one address.
+fn redirected(
+    route: &Object<'_>,
+    action: &Object<'_>,
+    path: String,
+    exact: bool,
+    differs: &Differs<'_>,
+) -> Option<Route> {
+    match redirect::read(action, &path, exact) {
+        Ok(to) => {
+            differs.iter().for_each(|(node, how)| node.changed(how));
+            Some(Route {
+                host: None,
+                path,
+                exact,
+                target: Target::Redirect(to),
+                mirror: None,
+                own: Own::default(),
+            })
+        }
+        Err(why) => {
+            action.hush();
+            route.leave(&why);
+            None
+        }
+    }
 }
 
 /// A `DirectResponseAction`.

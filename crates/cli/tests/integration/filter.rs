@@ -6,8 +6,10 @@ pub(crate) mod editing;
 pub(crate) mod example;
 pub(crate) mod failing;
 mod files;
+mod health;
 pub(crate) mod languages;
 pub(crate) mod state;
+mod upgrades;
 
 use crate::support::{Folder, Served, deploy};
 use std::net::SocketAddr;

@@ -68,6 +68,11 @@ fn a_proxy_of_envoy_answers_here_as_it_did_there() {
     let answer = wharf.get("/any/path?q");
     assert_eq!((answer.status, answer.header("x-path")), (200, "/any/path?q"));
     assert_eq!(answer.header("x-served"), "${by} the filter");
+    assert_eq!(wharf.get("/plain/x").header("x-served"), "", "the filter is not for it");
+    assert_eq!(wharf.get("/own").header("x-served"), "of its own");
+    let moved = wharf.get("/old?q");
+    assert_eq!((moved.status, moved.header("location")), (302, "//new.example/old"));
+    assert_eq!(moved.header("x-served"), "${by} the filter");
 }
 
 #[test]
@@ -84,8 +89,9 @@ fn everything_is_carried_over_or_named() {
         "upstream outbound-80--api.internal = least-request of https://one.internal:443, \
          https://[2001:db8::1]:443",
         "upstream ring = ring-hash on header:x-user of 10.0.0.1:80",
-        "route example.com/users -> the-auth-filter -> remote -> remote-2 -> upstream ring",
-        "route *.example.com/api/v1 -> the-auth-filter -> remote -> remote-2 -> \
+        "route example.com/users -> the-auth-filter -> remote -> upstream ring",
+        "route example.com/all -> the-auth-filter -> remote-2 -> upstream ring",
+        "route *.example.com/api/v1 -> the-auth-filter -> remote -> \
          upstream outbound-80--api.internal, 10% copied to shadow",
     ] {
         assert!(checked.lines().any(|said| said == line), "{line}\n{checked}");

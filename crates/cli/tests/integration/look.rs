@@ -140,6 +140,73 @@ fn inspect_names_what_is_not_served_and_the_nearest() {
     assert_eq!(rockets["served"], false);
 }
 
+/// A filter as its text, and the words that are wrong with it.
+const REFUSED: &str = "(module
+    (import \"env\" \"proxy_log\" (func (param i32 i32 i32) (result i32)))
+    (import \"env\" \"proxy_get_secret\" (func (param i32) (result i32)))
+    (import \"env\" \"proxy_continue_request\" (func (result i32)))
+    (import \"wasi_unstable\" \"fd_write\" (func (param i32 i32 i32 i32) (result i32)))
+    (import \"env\" \"base\" (global i32))
+    (memory (export \"memory\") 4000 8000)
+    (func (export \"proxy_abi_version_0_2_1\"))
+    (func (export \"_start\"))
+    (func (export \"proxy_on_tick\") (param i32 i32))
+    (func (export \"proxy_on_log\") (param i32))
+    (func (export \"own\")))";
+
+#[test]
+fn inspect_says_what_a_filter_speaks_and_why_it_would_be_refused() {
+    let folder = Folder::new();
+    folder.write("refused.wasm", wat::parse_str(REFUSED).unwrap());
+    let shown = good(&folder, &["inspect", "refused.wasm"]);
+    snapshot(&folder, "inspect-filter.txt", &shown);
+    let json = good(&folder, &["inspect", "--format", "json", "refused.wasm"]);
+    snapshot(&folder, "inspect-filter.json", &json);
+    // What it says and what `check` says is the same.
+    let file = "[filter.f]\nsource = \"refused.wasm\"\n";
+    folder.write("wharf.toml", file);
+    let ended = folder.run(&["check"]);
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let imports = value["imports"].as_array().unwrap().iter();
+    let refused = imports.filter_map(|it| it["hint"].as_str());
+    for why in
+        refused.chain(value["refused"].as_array().unwrap()[..2].iter().filter_map(|it| it.as_str()))
+    {
+        assert!(ended.errors.contains(why), "{why}: {}", ended.errors);
+    }
+}
+
+#[test]
+fn inspect_finds_nothing_wrong_with_filters_that_run() {
+    let folder = Folder::new();
+    for (guest, abi, callback) in [
+        ("filter-add", "0.2.1", "proxy_on_response_headers"),
+        ("filter-c-old", "0.1.0", "proxy_on_response_headers"),
+        ("filter-as", "0.2.0", "proxy_on_response_headers"),
+        ("filter-go", "0.2.1", "proxy_on_response_headers"),
+        ("filter-tcp", "0.2.1", "proxy_on_downstream_data"),
+    ] {
+        folder.guest(guest);
+        let file = format!("{guest}.wasm");
+        let json = good(&folder, &["inspect", "--format", "json", &file]);
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            (&value["kind"], &value["refused"]),
+            (&"Proxy-Wasm filter".into(), &serde_json::json!([]))
+        );
+        assert!(value["callbacks"].as_array().unwrap().contains(&callback.into()), "{json}");
+        assert!(
+            value["imports"].as_array().unwrap().iter().all(|it| it["served"] == true),
+            "{json}"
+        );
+        assert!(value["memory"]["initial"].as_u64().unwrap() > 0);
+        let text = good(&folder, &["inspect", &file]);
+        let first = text.lines().next().unwrap();
+        assert!(first.ends_with(&format!(" bytes, ABI {abi}")), "{first}");
+        assert!(!text.contains("refused"), "{text}");
+    }
+}
+
 #[test]
 fn completions_are_made_for_every_shell() {
     let folder = Folder::new();

@@ -1,5 +1,6 @@
 //! Listeners for bare TCP: real sockets on both sides, with filters and without.
 
+mod callouts;
 mod failing;
 mod files;
 mod filters;

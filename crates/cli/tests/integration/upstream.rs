@@ -13,7 +13,7 @@ mod reloading;
 mod retries;
 mod secure;
 mod smuggling;
-mod upgrades;
+pub(crate) mod upgrades;
 
 use crate::support::{Served, deploy};
 use std::net::SocketAddr;

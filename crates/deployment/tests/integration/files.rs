@@ -28,6 +28,7 @@ fn cases() -> Vec<PathBuf> {
 fn outcome(path: &Path) -> String {
     let overlay = path.with_extension("bindings.toml");
     let mut input = Input::new(path, &variable);
+    input.callable = Some(&["proxy_log", "proxy_on_request_headers", "proxy_on_tick", "fd_write"]);
     input.bindings = overlay.exists().then_some(&overlay);
     let plan = match read(&input, CAPABILITIES) {
         Ok(plan) => plan,

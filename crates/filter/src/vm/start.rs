@@ -2,6 +2,7 @@
 
 use super::{EPOCH, Outcome, Vm};
 use crate::callbacks::Callbacks;
+use crate::module::ALLOCATORS;
 use crate::outside::Outside;
 use crate::plugin::Plugin;
 use crate::state::{Event, Phase, State};
@@ -31,9 +32,8 @@ impl Vm {
         let instance =
             pre.instantiate(&mut store).map_err(|error| failed(explain(&error, &store)))?;
         let memory = instance.get_memory(&mut store, "memory");
-        let names = ["proxy_on_memory_allocate", "malloc"];
         let allocator =
-            names.iter().find_map(|name| instance.get_typed_func(&mut store, name).ok());
+            ALLOCATORS.iter().find_map(|name| instance.get_typed_func(&mut store, name).ok());
         let state = store.data_mut();
         (state.memory, state.allocator) = (memory, allocator);
         let callbacks = Callbacks::new(&instance, &mut store, plugin);

@@ -1,16 +1,18 @@
 //! Filters that fail: traps, loops, memory without end, and what becomes of streams.
 
 use crate::support::{Guest, Host, body, head, out, plugin, response, status, text};
-use filter::{Chain, OnFailure, Out, Seat, Way, lock};
+use filter::{Chain, OnFailure, Out, Seat, Standing, Way, lock};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 /// A guest that fails in a callback if the request's path is `/crash`, in one of these ways.
-const WAYS: [(&str, &str, &str); 4] = [
+const WAYS: [(&str, &str, &str); 5] = [
     ("trap", "unreachable", "unreachable"),
     ("loop", "(loop $l (br $l))", "computed for longer than `callback` = 20ms"),
     ("stack", "(call $deep)", "call stack exhausted"),
+    // What a runtime does that panics or exits: the host returns, and it is not to go on.
+    ("exit", "(call $exit (i32.const 3)) unreachable", "unreachable"),
     (
         "memory",
         "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable",
@@ -20,6 +22,7 @@ const WAYS: [(&str, &str, &str); 4] = [
 
 fn failing(code: &str) -> Guest {
     let mut guest = Guest::new();
+    guest.raw_import("(import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))");
     guest.raw("(func $deep (call $deep))");
     guest.raw("(global $crash (mut i32) (i32.const 0))");
     let path = guest.text(":path");
@@ -88,6 +91,7 @@ fn reload_is_there_at_once() {
     for (name, code, _) in WAYS {
         let host = host(code, OnFailure::Reload);
         assert_eq!(ask(&host, "/crash"), Some(503), "{name}");
+        host.shown();
         assert_eq!(ask(&host, "/"), None, "{name}");
         assert_eq!(host.shown(), [text("fine")], "{name}");
     }
@@ -237,4 +241,41 @@ fn what_a_failed_filter_began_is_cancelled() {
     let [_, (_, crate::support::Begun::Cancelled)] = &table.begun[..] else {
         panic!("{:?}", table.begun)
     };
+}
+
+/// How a filter stands is told without starting it, or waiting for it.
+#[test]
+fn how_a_filter_stands_is_told() {
+    let stands = |host: &Host| host.seat.standing().0;
+    for (on_failure, then) in [
+        (OnFailure::Closed, Standing::Away),
+        (OnFailure::Open, Standing::Away),
+        (OnFailure::Reload, Standing::Restarting),
+    ] {
+        let host = host("unreachable", on_failure);
+        assert_eq!(host.seat.standing().0, Standing::Running);
+        ask(&host, "/crash");
+        // Before a stream notices, and after.
+        assert_eq!(stands(&host), then);
+        let (_, failures, last) = host.seat.standing();
+        assert_eq!((failures, last.is_some()), (1, true));
+        ask(&host, "/");
+        let expected = if on_failure == OnFailure::Reload { Standing::Running } else { then };
+        assert_eq!(stands(&host), expected);
+        assert_eq!(host.seat.standing().1, 1, "it is counted once");
+    }
+    let host = host("unreachable", OnFailure::Reload);
+    (0..6).for_each(|_| assert_eq!(ask(&host, "/crash"), Some(503)));
+    let Standing::Waiting(rest) = stands(&host) else { panic!("{:?}", stands(&host)) };
+    assert!(rest <= Duration::from_secs(1));
+    assert_eq!(ask(&host, "/"), Some(503));
+    let Standing::Waiting(less) = stands(&host) else { panic!("{:?}", stands(&host)) };
+    assert!(less <= rest);
+    assert!(host.seat.current().is_none(), "nothing is started to find out");
+    // Somebody is in it, who is not waited for.
+    let busy = Host::new(&failing("unreachable"));
+    let running = busy.running();
+    let inside = lock(&running.vm);
+    assert_eq!(stands(&busy), Standing::Running);
+    drop(inside);
 }

@@ -79,15 +79,69 @@ fn unknown_imports_may_be_let_through() {
     assert_eq!(host.request(), [12, 52, 0].map(status));
 }
 
-/// Old toolchains import functions without their result.
+/// Old toolchains import functions without their result, others with it.
 #[test]
 fn a_function_may_be_imported_without_its_result() {
+    for name in ["proxy_continue_request", "proxy_continue_response", "proxy_clear_route_cache"] {
+        for (result, code) in [("", "(call $it)"), ("(result i32)", "(drop (call $it))")] {
+            let mut guest = Guest::of("proxy_abi_version_0_1_0");
+            guest.raw_import(&format!("(import \"env\" \"{name}\" (func $it {result}))"));
+            guest.on("proxy_on_request_headers", 2, Some(0), |call| {
+                call.wat(code).say("went on");
+            });
+            assert_eq!(Host::new(&guest).request(), [text("went on")], "{name} {result}");
+        }
+    }
+}
+
+/// In ABI 0.1.0 a configuration is asked for by a call of its own.
+#[test]
+fn before_0_2_0_configurations_are_asked_for() {
     let mut guest = Guest::of("proxy_abi_version_0_1_0");
-    guest.raw_import("(import \"env\" \"proxy_continue_request\" (func $continue))");
+    let out = crate::support::OUT;
+    for name in ["proxy_on_vm_start", "proxy_on_configure"] {
+        guest.on(name, 2, Some(1), |call| {
+            call.call("proxy_get_configuration", &[out, out + 4]).show();
+        });
+    }
     guest.on("proxy_on_request_headers", 2, Some(0), |call| {
-        call.wat("(call $continue)");
+        call.call("proxy_get_configuration", &[out, out + 4]).show();
+        call.call("proxy_get_configuration", &[u32::MAX, out]);
+        call.call("proxy_get_configuration", &[out, u32::MAX]);
     });
-    assert_eq!(Host::new(&guest).request(), []);
+    let host = Host::with(&guest, |plugin| {
+        plugin.vm_configuration = "vm".into();
+        plugin.configuration = "plugin".into();
+    });
+    let told = |name: &str| [status(0), text(name)];
+    assert_eq!(host.shown(), [told("vm"), told("plugin")].concat());
+    assert_eq!(host.request(), [status(0), text("plugin"), status(6), status(6)]);
+}
+
+/// What toolchains import beside the ABI: Emscripten, its old threads, AssemblyScript.
+#[test]
+fn what_toolchains_import_is_there() {
+    let mut guest = Guest::new();
+    guest
+        .raw_import(
+            "(import \"env\" \"emscripten_notify_memory_growth\" (func $grown (param i32)))",
+        )
+        .raw_import("(import \"env\" \"pthread_equal\" (func $same (param i32 i32) (result i32)))")
+        .raw_import("(import \"env\" \"abort\" (func $abort (param i32 i32 i32 i32)))");
+    guest.on_request(|call| {
+        call.wat("(drop (memory.grow (i32.const 1))) (call $grown (i32.const 0))");
+        call.show_number("(call $same (i32.const 7) (i32.const 7))");
+        call.show_number("(call $same (i32.const 7) (i32.const 8))");
+    });
+    guest.on("proxy_on_response_headers", 3, Some(0), |call| {
+        call.wat("(call $abort (i32.const 0) (i32.const 0) (i32.const 12) (i32.const 3))");
+    });
+    let host = Host::new(&guest);
+    assert_eq!(host.request(), [1, 0].map(status));
+    let mut chain = host.http();
+    chain.put_head(filter::Way::Request, crate::support::head(), true);
+    chain.put_head(filter::Way::Response, crate::support::response(&[]), true);
+    assert!(host.failure().unwrap().contains("the filter aborted at 12:3"));
 }
 
 /// What a guest says when it starts, by the functions that it has.
@@ -132,17 +186,82 @@ fn a_module_may_start_by_itself() {
     assert_eq!(Host::new(&guest).shown(), [text("hello")]);
 }
 
+/// The functions that a module starts with, each alone or behind the one that comes first.
+const STARTS: [(&str, usize, Option<u32>); 4] = [
+    ("_initialize", 0, None),
+    ("_start", 0, None),
+    ("main", 2, Some(0)),
+    ("__main_void", 0, Some(0)),
+];
+
+/// A guest whose start function of this name does `body`.
+fn starting(
+    (name, arguments, answer): (&str, usize, Option<u32>),
+    body: impl FnOnce(&mut crate::support::Body<'_>),
+) -> Guest {
+    let mut guest = Guest::new();
+    if name.contains("main") {
+        guest.on("_initialize", 0, None, |_| {});
+    }
+    guest.on(name, arguments, answer, body);
+    guest
+}
+
 /// While it starts a module may not ask for what belongs to streams.
 #[test]
 fn starting_is_not_the_time_for_everything() {
-    let mut guest = Guest::new();
-    guest.on("_initialize", 0, None, |call| {
-        call.quietly("proxy_set_tick_period_milliseconds", &[10]);
-    });
-    let error = Host::try_with(&guest, |_| {}).err().unwrap().to_string();
-    let expected = "may not call `proxy_set_tick_period_milliseconds` while it starts";
-    assert!(error.contains("filter `tested` does not start"), "{error}");
-    assert!(error.contains(expected), "{error}");
+    let out = crate::support::OUT;
+    let calls: [(&str, &[u32]); 7] = [
+        ("proxy_set_tick_period_milliseconds", &[10]),
+        ("proxy_set_effective_context", &[1]),
+        ("proxy_get_header_map_size", &[0, out]),
+        ("proxy_get_buffer_bytes", &[6, 0, 1, out, out]),
+        ("proxy_get_property", &[out, 1, out, out]),
+        ("proxy_register_shared_queue", &[out, 1, out]),
+        ("proxy_done", &[]),
+    ];
+    for start in STARTS {
+        for (name, with) in calls {
+            let guest = starting(start, |call| {
+                call.quietly(name, with);
+            });
+            let error = Host::try_with(&guest, |_| {}).err().unwrap().to_string();
+            let expected = format!("may not call `{name}` while it starts");
+            assert!(error.contains("filter `tested` does not start"), "{error}");
+            assert!(error.contains(&expected), "{}: {error}", start.0);
+        }
+    }
+}
+
+/// It may log, and ask for the time, for chance and for its environment.
+#[test]
+fn starting_is_the_time_for_some_things() {
+    let out = crate::support::OUT;
+    for start in STARTS {
+        let mut guest = starting(start, |call| {
+            call.say("hello");
+            call.call("proxy_get_log_level", &[out]);
+            call.call("proxy_get_current_time_nanoseconds", &[out]);
+            call.show_number("(call $clock (i32.const 0) (i64.const 0) (i32.const 64))");
+            call.show_number("(call $random (i32.const 64) (i32.const 8))");
+            call.show_number("(call $environ (i32.const 64) (i32.const 68))");
+            call.show_number("(call $arguments (i32.const 64) (i32.const 68))");
+        });
+        for (name, as_, types) in [
+            ("clock_time_get", "clock", "i32 i64 i32"),
+            ("random_get", "random", "i32 i32"),
+            ("environ_sizes_get", "environ", "i32 i32"),
+            ("args_sizes_get", "arguments", "i32 i32"),
+        ] {
+            guest.raw_import(&format!(
+                "(import \"wasi_snapshot_preview1\" \"{name}\"
+                    (func ${as_} (param {types}) (result i32)))"
+            ));
+        }
+        let mut expected = vec![text("hello")];
+        expected.extend([0; 6].map(status));
+        assert_eq!(Host::new(&guest).shown(), expected, "{}", start.0);
+    }
 }
 
 /// A start that traps, or never ends, is an error with the reason.
@@ -202,6 +321,30 @@ fn configurations_are_given() {
         status(1),
     ];
     assert_eq!(host.shown(), expected);
+}
+
+/// Everything that a filter could be refused has a name, once; what is called in any case has none.
+#[test]
+fn what_may_be_named_is_known() {
+    let names = filter::callable();
+    let unique: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(unique.len(), names.len());
+    for name in ["proxy_log", "proxy_continue_request", "proxy_on_tick", "fd_write", "proc_exit"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    for name in ["malloc", "proxy_on_memory_allocate", "_initialize", "main", "memory", ""] {
+        assert!(!names.contains(&name), "{name}");
+    }
+    assert!(crate::wasi::FUNCTIONS.iter().all(|(name, ..)| names.contains(name)));
+    // A filter that may use everything by its name may use everything.
+    let mut guest = Guest::new();
+    guest.on_request(|call| {
+        call.call("proxy_get_current_time_nanoseconds", &[crate::support::OUT]);
+    });
+    let host = Host::with(&guest, |plugin| {
+        plugin.capabilities = Some(names.iter().map(|name| (*name).to_owned()).collect());
+    });
+    assert_eq!(host.request(), [status(0)]);
 }
 
 /// What a filter may not use is there and says so; what it may not be called with is not called.

@@ -1,4 +1,5 @@
 //! The specification, chapter by chapter, each test beside the sentence that it is about.
+//! `conformance.txt` says what has to be tried, and which tests try it.
 
 #![expect(
     clippy::expect_used,
@@ -12,12 +13,15 @@ extern crate wharf_filter as filter;
 mod support;
 
 mod buffers;
+mod callouts;
 mod calls;
+mod conformance;
 mod contexts;
 mod expressions;
 mod failure;
 mod fields;
 mod foreign;
+mod hostile;
 mod http;
 mod integration;
 mod logging;
@@ -25,6 +29,7 @@ mod memory;
 mod metrics;
 mod properties;
 mod random;
+mod replies;
 mod shared;
 mod tcp;
 mod wasi;

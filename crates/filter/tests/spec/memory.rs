@@ -210,3 +210,45 @@ fn pointers_that_lead_nowhere_are_refused() {
         assert_eq!(shown, status(6), "{tried}");
     }
 }
+
+/// The same of buffers, which are there in the callbacks of bodies.
+#[test]
+fn pointers_to_buffers_that_lead_nowhere_are_refused() {
+    let mut guest = Guest::new();
+    let value = guest.text("1234");
+    assert_eq!(value.0, OK);
+    let calls: [(&str, &[u32], &[usize]); 3] = [
+        ("proxy_get_buffer_bytes", &[0, 0, 4, OK, OK], &[3, 4]),
+        ("proxy_get_buffer_status", &[0, OK, OK], &[1, 2]),
+        ("proxy_set_buffer_bytes", &[0, 0, 0, OK, SIZE], &[3]),
+    ];
+    let mut tried = 0;
+    guest.on("proxy_on_request_body", 3, Some(0), |call| {
+        for (name, arguments, pointers) in calls {
+            for (at, pointer) in pointers
+                .iter()
+                .flat_map(|at| [BEYOND, BEYOND - 1, u32::MAX].map(|pointer| (*at, pointer)))
+            {
+                let mut with = arguments.to_vec();
+                with[at] = pointer;
+                call.call(name, &with);
+                tried += 1;
+            }
+        }
+        for size in [BEYOND, u32::MAX, u32::MAX - OK + 1] {
+            call.call("proxy_set_buffer_bytes", &[0, 0, 0, OK, size]);
+            tried += 1;
+        }
+        call.call("proxy_set_buffer_bytes", &[0, 0, u32::MAX, OK, SIZE]);
+    });
+    let host = Host::new(&guest);
+    let mut chain = host.http();
+    chain.put_head(filter::Way::Request, crate::support::head(), false);
+    chain.put_data(filter::Way::Request, "body".into(), true);
+    let shown = host.shown();
+    assert_eq!(shown.len(), tried + 1);
+    assert!(shown[..tried].iter().all(|it| *it == status(6)), "{shown:?}");
+    assert_eq!(shown[tried], status(0));
+    let outs = crate::support::out(&mut chain, filter::Way::Request);
+    assert_eq!(crate::support::body(&outs).0, "1234");
+}

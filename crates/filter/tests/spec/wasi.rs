@@ -3,7 +3,7 @@
 use crate::support::{Guest, Host, OUT, Shown, status, text};
 
 /// Functions of WASI, what they take, and what they answer to pointers that are fine.
-const FUNCTIONS: [(&str, &str, u32); 45] = [
+pub(crate) const FUNCTIONS: [(&str, &str, u32); 45] = [
     ("args_get", "ii", 0),
     ("args_sizes_get", "ii", 0),
     ("clock_res_get", "ii", 0),

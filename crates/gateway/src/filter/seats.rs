@@ -18,6 +18,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The filters of a thread.
 struct Here {
     worker: Arc<Worker>,
+    services: Arc<Services>,
     /// By their place in memory, which a plugin keeps while it is held here.
     seats: FxHashMap<usize, Arc<Seat>>,
 }
@@ -40,15 +41,20 @@ pub(crate) fn seats(shared: &Shared, filters: &Filters) -> Vec<Arc<Seat>> {
 
 impl Here {
     fn new(services: &Arc<Services>, tasks: &Tasks) -> Self {
-        let (services, tasks) = (Arc::clone(services), tasks.clone());
+        let (of_worlds, tasks) = (Arc::clone(services), tasks.clone());
         let world = move || -> Box<dyn ::filter::Outside> {
-            Box::new(World::new(Arc::clone(&services), tasks.clone()))
+            Box::new(World::new(Arc::clone(&of_worlds), tasks.clone()))
         };
-        Self { worker: Worker::new(Box::new(world)), seats: FxHashMap::default() }
+        let (services, seats) = (Arc::clone(services), FxHashMap::default());
+        Self { worker: Worker::new(Box::new(world)), services, seats }
     }
 
     fn seat(&mut self, plugin: &Arc<Plugin>) -> Arc<Seat> {
-        let idle = || Seat::idle(&self.worker, Arc::clone(plugin));
+        let idle = || {
+            let seat = Seat::idle(&self.worker, Arc::clone(plugin));
+            self.services.seats.add(&seat);
+            seat
+        };
         Arc::clone(self.seats.entry(key(plugin)).or_insert_with(idle))
     }
 
@@ -56,7 +62,8 @@ impl Here {
     fn unused(&mut self, used: &[Arc<Plugin>]) -> (Arc<Worker>, Vec<Arc<Seat>>) {
         let is_unused = |it: &usize| !used.iter().any(|plugin| key(plugin) == *it);
         let unused: Vec<usize> = self.seats.keys().copied().filter(is_unused).collect();
-        let seats = unused.iter().filter_map(|key| self.seats.remove(key)).collect();
+        let seats: Vec<_> = unused.iter().filter_map(|key| self.seats.remove(key)).collect();
+        seats.iter().for_each(|seat| self.services.seats.remove(seat));
         (Arc::clone(&self.worker), seats)
     }
 }

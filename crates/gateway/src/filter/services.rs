@@ -1,11 +1,12 @@
 //! What the filters of all threads share.
 
+use super::standing::{Seats, Stands};
 use super::{Clusters, Registry};
 use ::filter::{LocalData, LocalQueues, Queues, SharedData, Status};
 use arc_swap::ArcSwap;
 use base::Budget;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// What the filters of all threads share: data, queues, metrics, and the upstreams that they may
@@ -16,6 +17,7 @@ pub struct Services {
     pub(crate) metrics: Registry,
     pub(crate) clusters: ArcSwap<Clusters>,
     pub(crate) budget: Option<Arc<Budget>>,
+    pub(crate) seats: Seats,
 }
 
 /// Shared data, some of it in other places than the rest.
@@ -53,7 +55,7 @@ impl Services {
     pub fn new(data: Arc<dyn SharedData>, queues: Arc<dyn Queues>) -> Self {
         let (metrics, clusters) = (Registry::default(), ArcSwap::default());
         let data = Placed { usual: data, others: ArcSwap::default() };
-        Self { data, queues, metrics, clusters, budget: None }
+        Self { data, queues, metrics, clusters, budget: None, seats: Seats::default() }
     }
 
     /// The same, with memory from a budget.
@@ -65,6 +67,11 @@ impl Services {
     /// Has the data of these `vm_id`s kept there from now on, and of no others.
     pub fn set_shared(&self, others: HashMap<String, Arc<dyn SharedData>>) {
         self.data.others.store(Arc::new(others));
+    }
+
+    /// How the filters that routes and listeners have stand, by their names.
+    pub fn stand(&self) -> BTreeMap<String, Stands> {
+        self.seats.stand()
     }
 
     /// What filters have counted.

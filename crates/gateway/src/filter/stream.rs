@@ -10,7 +10,7 @@ use crate::forwarded::Peer;
 use crate::path::Shared;
 use ::filter::{Chain, Headers, Out, Way};
 use http_body::Body as _;
-use http_types::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use http_types::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE};
 use http_types::request::Parts;
 use http_types::uri::{Authority, PathAndQuery};
 use http_types::{Method, Request, Response, StatusCode, Uri};
@@ -74,6 +74,11 @@ impl Passage {
         self.reached.clone()
     }
 
+    /// To be kept by what the request becomes, if that outlasts the answer.
+    pub(crate) fn witness(&self) -> Witness {
+        Witness(self.flow.clone())
+    }
+
     /// Waits until a filter answers while the target is at it, or cuts the stream off.
     pub(crate) async fn turned(&self) {
         self.flow.turned().await;
@@ -110,9 +115,26 @@ impl Passage {
         if !has_none {
             fields.remove(CONTENT_LENGTH);
         }
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            // What a filter answered otherwise, or made of it, is no switch.
+            fields.remove(UPGRADE);
+            fields.remove(CONNECTION);
+        }
         let mut response = Response::new(body);
         (*response.status_mut(), *response.headers_mut()) = (status, fields);
         Ok(response)
+    }
+}
+
+/// The filters of a request that became a tunnel. They are told that it is over when this goes.
+#[derive(Clone)]
+pub(crate) struct Witness(Flow);
+
+impl Witness {
+    /// Waits until a filter closes the stream, or fails in a way that ends it. To be asked once the
+    /// client gets the answer's head: before, somebody else waits for that.
+    pub(crate) async fn cut(&self) {
+        self.0.turned().await;
     }
 }
 

@@ -5,11 +5,11 @@ use super::call::Call;
 use super::mirror::{self, Mirror, Tee};
 use super::replay::{Lending, Pulled};
 use super::settings::{Balance, HashOn};
-use super::tunnel::Joint;
+use super::tunnel::{Joint, Switch};
 use super::{Upstream, headers, ring};
 use crate::body::{Incoming, Outgoing, Received};
 use crate::failure::Failure;
-use crate::filter::Reached;
+use crate::filter::{Reached, Witness};
 use crate::forwarded::Peer;
 use crate::id::REQUEST_ID;
 use engine::{Stop, Tasks};
@@ -62,6 +62,7 @@ impl Upstream {
         let upgrade = headers::upgrade(&parts, !body.is_end_stream());
         let client = parts.extensions.remove::<OnUpgrade>().filter(|_| upgrade.is_some());
         let reached = parts.extensions.remove::<Reached>();
+        let witness = parts.extensions.remove::<Witness>();
         let https = asked.peer.is_https(&parts.headers);
         let hash = self.hash(&parts, asked.peer);
         headers::clean_request(&mut parts.headers, parts.version);
@@ -92,7 +93,7 @@ impl Upstream {
         }
         self.counts.answered.fetch_add(1, Relaxed);
         let hold = Hold { upstream: Arc::clone(self), id: Arc::clone(asked.id), active, place };
-        Ok(answer(exchange, hold, client, asked.peer, asked.tasks))
+        Ok(answer(exchange, hold, client.map(|client| (client, witness)), asked.peer, asked.tasks))
     }
 
     /// One of the places for requests, as soon as one is free.
@@ -165,7 +166,7 @@ impl Mirror {
 fn answer(
     exchange: Exchange,
     hold: Hold,
-    client: Option<OnUpgrade>,
+    client: Option<(OnUpgrade, Option<Witness>)>,
     peer: &Arc<Peer>,
     tasks: &Tasks,
 ) -> Response<Outgoing> {
@@ -175,13 +176,17 @@ fn answer(
     // What was spoken on the other side is no matter on this one.
     parts.version = Version::HTTP_11;
     parts.extensions.remove::<OnUpgrade>();
-    let (Some(server), Some(client)) = (tunnel, client) else {
+    let (Some(server), Some((client, witness))) = (tunnel, client) else {
         let body = Outgoing::proxied(Proxied::new(body, hold), &peer.bodies);
         return Response::from_parts(parts, body);
     };
     let Hold { upstream, id, active, place } = hold;
     let peer = Arc::clone(peer);
-    tasks.spawn(Joint { upstream, id, peer, client, server, active, place }.run());
+    let joint = Joint { upstream, id, peer, client, server, witness, active, place };
+    match joint.witness {
+        Some(_) => drop(parts.extensions.insert(Switch::new(joint))),
+        None => drop(tasks.spawn(joint.run())),
+    }
     Response::from_parts(parts, Outgoing::text(""))
 }
 

@@ -2,14 +2,16 @@
 
 use super::Upstream;
 use super::endpoint::Active;
+use crate::filter::Witness;
 use crate::forwarded::Peer;
+use engine::Tasks;
 use http::client::Tunnel;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,6 +24,8 @@ pub(super) struct Joint {
     pub(super) peer: Arc<Peer>,
     pub(super) client: OnUpgrade,
     pub(super) server: Tunnel,
+    /// The filters that the request went through, which hear of its end.
+    pub(super) witness: Option<Witness>,
     /// Counts as a request until the end.
     pub(super) active: Active,
     pub(super) place: OwnedSemaphorePermit,
@@ -30,7 +34,7 @@ pub(super) struct Joint {
 impl Joint {
     /// Carries bytes until the end.
     pub(super) async fn run(self) {
-        let Self { upstream, id, peer, client, server, active, place } = self;
+        let Self { upstream, id, peer, client, server, witness, active, place } = self;
         let opened = async {
             let client = client.await.map_err(io::Error::other)?;
             let server = server.open().await.map_err(io::Error::other)?;
@@ -39,7 +43,13 @@ impl Joint {
         let patience = upstream.settings.tunnel_timeout;
         let ended = async {
             let (client, (mut server, held)) = tokio::time::timeout(patience, opened).await??;
-            let ended = join(&mut TokioIo::new(client), &mut server, patience).await;
+            let mut client = TokioIo::new(client);
+            let ended = tokio::select! {
+                ended = join(&mut client, &mut server, patience) => ended,
+                () = cut(witness.as_ref()) => {
+                    Err(io::Error::new(io::ErrorKind::ConnectionAborted, "a filter closed it"))
+                }
+            };
             drop(held);
             ended
         };
@@ -53,7 +63,34 @@ impl Joint {
                 tracing::debug!(upstream, %endpoint, request, %error, "a tunnel ended early");
             }
         }
-        drop((peer, place));
+        drop((peer, place, witness));
+    }
+}
+
+/// A tunnel behind filters, which may still answer otherwise: it is joined when the client is told
+/// of it. Dropped before, it is none.
+#[derive(Clone)]
+pub(crate) struct Switch(Arc<Mutex<Option<Joint>>>);
+
+impl Switch {
+    pub(super) fn new(joint: Joint) -> Self {
+        Self(Arc::new(Mutex::new(Some(joint))))
+    }
+
+    /// Carries bytes from now on.
+    pub(crate) fn join(self, tasks: &Tasks) {
+        let joint = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(joint) = joint {
+            tasks.spawn(joint.run());
+        }
+    }
+}
+
+/// Waits until a filter closes the tunnel; where there is none, for ever.
+async fn cut(witness: Option<&Witness>) {
+    match witness {
+        Some(witness) => witness.cut().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -19,6 +19,38 @@ fn mistakes_stand_under_their_lines() {
 }
 
 #[test]
+fn what_a_filter_may_use_is_known_by_name() {
+    let names = ["proxy_lgo", "proxy_on_request_header", "fd_wriet", "teleport", "malloc"];
+    let keys = format!("capabilities = {names:?}");
+    let wrong = file("filter-add", &keys, &component());
+    let (line, text) = wrong.lines().enumerate().find(|(_, it)| **it == *keys).unwrap();
+    // Refused by both, each name where it stands.
+    for verb in ["check", "serve"] {
+        let ended = Folder::with(&wrong).run(&[verb]);
+        assert_eq!(ended.code, Some(64), "{verb}: {}", ended.errors);
+        for (name, hint) in names.iter().zip([
+            "did you mean `proxy_log`?",
+            "did you mean `proxy_on_request_headers`?",
+            "did you mean `fd_write`?",
+            "host calls, callbacks and functions of WASI, such as `proxy_log`",
+            "host calls, callbacks and functions of WASI, such as `proxy_log`",
+        ]) {
+            let column = text.find(&format!("{name:?}")).unwrap() + 1;
+            let place = format!("wharf.toml:{}:{column}", line + 1);
+            let said: Vec<&str> = ended.errors.lines().collect();
+            let at = said.iter().position(|it| it.ends_with(&place)).expect(&place);
+            assert_eq!(said[at - 1], format!("error: unknown capability `{name}`"), "{verb}");
+            let shown = &said[at..said.len().min(at + 7)];
+            assert!(shown.iter().any(|it| it.contains(hint)), "{name}: {shown:?}");
+        }
+    }
+    // Those that there are restrict it; it needs more than this one to run.
+    let right = "capabilities = [\"proxy_log\", \"proxy_on_context_create\", \"random_get\"]";
+    let ended = check(&file("filter-add", right, &component()));
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+}
+
+#[test]
 fn filters_are_listed() {
     let ended = check(&file("filter-c-old", "", &component()));
     assert_eq!(ended.code, Some(0), "{}", ended.errors);

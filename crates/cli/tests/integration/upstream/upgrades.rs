@@ -13,11 +13,12 @@ use testkit::program::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const LONG: Duration = Duration::from_secs(60);
-const ASKED: &str = "GET /chat HTTP/1.1\r\nhost: x\r\nconnection: keep-alive, Upgrade\r\n\
-                     upgrade: websocket\r\nsec-websocket-key: k\r\n\r\n";
+pub(crate) const ASKED: &str = "GET /chat HTTP/1.1\r\nhost: x\r\n\
+                                connection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
+                                sec-websocket-key: k\r\n\r\n";
 
 /// A server that switches and gives back what it hears; counts the connections that ended.
-fn switching(ended: Arc<AtomicUsize>) -> SocketAddr {
+pub(crate) fn switching(ended: Arc<AtomicUsize>) -> SocketAddr {
     server::raw(move |mut stream| {
         let ended = Arc::clone(&ended);
         async move {
@@ -46,12 +47,12 @@ fn switching(ended: Arc<AtomicUsize>) -> SocketAddr {
     })
 }
 
-fn ends_with(end: &'static str) -> impl Fn(&[u8]) -> bool {
+pub(crate) fn ends_with(end: &'static str) -> impl Fn(&[u8]) -> bool {
     move |bytes| bytes.ends_with(end.as_bytes())
 }
 
 /// A tunnel through the gateway.
-fn tunnel(wharf: &Served) -> Raw {
+pub(crate) fn tunnel(wharf: &Served) -> Raw {
     let mut client = Raw::connect(wharf.address);
     client.send(ASKED);
     let text = client.listen_until(LONG, ends_with("first")).text();

@@ -29,6 +29,8 @@ pub(crate) struct Table {
     pub(crate) ticks: HashMap<u32, Duration>,
     pub(crate) ready: Vec<(u32, u32)>,
     pub(crate) metrics: HashMap<String, Arc<Metric>>,
+    /// The name of what panics when it is asked for, as a bug of the host's would have it.
+    pub(crate) panics: Option<&'static str>,
 }
 
 /// A world, of which there may be many views.
@@ -42,6 +44,12 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap()
+    }
+
+    /// Panics if this is what a test wants to panic.
+    fn enter(&self, name: &str) {
+        let panics = self.table().panics;
+        assert_ne!(panics, Some(name), "as the test says");
     }
 
     pub(crate) fn worker(&self) -> Arc<Worker> {
@@ -73,22 +81,27 @@ impl Mailbox for World {
 
 impl Outside for World {
     fn now(&mut self) -> SystemTime {
+        self.enter("now");
         UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789)
     }
 
     fn monotonic(&mut self) -> Duration {
+        self.enter("monotonic");
         Duration::from_nanos(42)
     }
 
     fn log_level(&mut self) -> LogLevel {
+        self.enter("log_level");
         self.table().level.unwrap_or(LogLevel::Trace)
     }
 
     fn log(&mut self, _plugin: &Plugin, level: LogLevel, message: &[u8]) {
+        self.enter("log");
         self.table().lines.push((level, message.to_vec()));
     }
 
     fn set_tick(&mut self, context: u32, period: Option<Duration>) {
+        self.enter("set_tick");
         match period {
             Some(period) => drop(self.table().ticks.insert(context, period)),
             None => drop(self.table().ticks.remove(&context)),
@@ -96,24 +109,29 @@ impl Outside for World {
     }
 
     fn shared(&self) -> &dyn SharedData {
+        self.enter("shared");
         &*self.data
     }
 
     fn queues(&self) -> &dyn Queues {
+        self.enter("queues");
         &*self.queues
     }
 
     fn mailbox(&self) -> Arc<dyn Mailbox> {
+        self.enter("mailbox");
         Arc::new(self.clone())
     }
 
     fn metric(&mut self, _plugin: &Plugin, kind: MetricType, name: &str) -> Arc<Metric> {
+        self.enter("metric");
         let mut table = self.table();
         let made = table.metrics.entry(name.to_owned());
         Arc::clone(made.or_insert_with(|| Arc::new(Metric::new(kind))))
     }
 
     fn http_call(&mut self, _plugin: &Arc<Plugin>, id: u32, call: HttpCall) -> Result<(), Status> {
+        self.enter("http_call");
         match call.upstream.as_str() {
             "unknown" => Err(Status::BadArgument),
             "broken" => Err(Status::InternalFailure),
@@ -125,6 +143,7 @@ impl Outside for World {
     }
 
     fn grpc_call(&mut self, _plugin: &Arc<Plugin>, id: u32, call: GrpcCall) -> Result<(), Status> {
+        self.enter("grpc_call");
         match call.upstream.as_str() {
             "unknown" => Err(Status::ParseFailure),
             "broken" => Err(Status::InternalFailure),
@@ -136,23 +155,28 @@ impl Outside for World {
     }
 
     fn grpc_send(&mut self, id: u32, message: Bytes, end: bool) -> Result<(), Status> {
+        self.enter("grpc_send");
         self.table().begun.push((id, Begun::Sent(message, end)));
         Ok(())
     }
 
     fn grpc_close(&mut self, id: u32) {
+        self.enter("grpc_close");
         self.table().begun.push((id, Begun::Closed));
     }
 
     fn cancel(&mut self, id: u32) {
+        self.enter("cancel");
         self.table().begun.push((id, Begun::Cancelled));
     }
 
     fn property(&mut self, path: &[&str]) -> Option<Value> {
+        self.enter("property");
         (path == ["xds", "node"]).then(|| Value::text("a node"))
     }
 
     fn foreign(&mut self, _plugin: &Plugin, name: &str, arguments: &[u8]) -> Result<Bytes, Status> {
+        self.enter("foreign");
         match name {
             "twice" => Ok([arguments, arguments].concat().into()),
             _ => Err(Status::NotFound),
