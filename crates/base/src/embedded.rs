@@ -9,8 +9,8 @@ use crate::units::Size;
 use crate::{Error, Kind, Place, Result};
 use disk::Disk;
 use redb::{
-    Database, ReadableDatabase as _, StorageBackend, StorageError,
-    TableDefinition, TableError, WriteTransaction,
+    Database, ReadableDatabase as _, StorageBackend, StorageError, TableDefinition, TableError,
+    WriteTransaction,
 };
 use serde::Deserialize;
 use std::fmt::Write as _;

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod conformance;
+pub mod disk;
 pub mod guests;
 pub mod program;
 pub mod proxy;

@@ -191,7 +191,7 @@ async fn paths() {
 async fn commits() {
     const WRITERS: u64 = 64;
     const WRITES: u64 = 20;
-    let disk = crate::disk::Disk::new(Vec::new(), 0);
+    let disk = testkit::disk::Disk::new(Vec::new(), 0);
     let settings = embedded(Strict);
     let store = settings.store("disk".to_owned(), disk.opener(), Clock::System).unwrap();
     let store = &store;

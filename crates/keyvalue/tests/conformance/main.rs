@@ -10,7 +10,6 @@
 
 mod bulk;
 mod crash;
-mod disk;
 mod faults;
 mod files;
 mod groups;

@@ -1,6 +1,5 @@
 //! Random calls in a row, each answered as a map with a clock would answer.
 
-use crate::disk::Disk;
 use crate::{embedded, trial};
 use base::Kind;
 use base::offer::Ttl;
@@ -13,6 +12,7 @@ use proptest::test_runner::{Config, TestRunner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::disk::Disk;
 use wharf_keyvalue::backend::embedded::Durability;
 use wharf_keyvalue::backend::memory::Memory;
 use wharf_keyvalue::{Clock, Cursor, Expect, ListOptions, Store, Version, WriteOptions, is_unmet};

@@ -1,12 +1,12 @@
 //! The power goes at any moment: what was acknowledged is there, and nothing is damaged.
 
-use crate::disk::Disk;
 use crate::{embedded, trial};
 use bytes::Bytes;
 use libtest_mimic::Trial;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use testkit::disk::Disk;
 use testkit::random::Random;
 use wharf_keyvalue::backend::embedded::Durability::{self, Relaxed, Strict};
 use wharf_keyvalue::backend::embedded::Tree;

@@ -110,9 +110,10 @@ impl<L: Log> Broker for Local<L> {
         let ended = |_| Err(Error::unavailable("the broker was closed"));
         match confirmed.await.unwrap_or_else(ended) {
             Ok(()) => outcomes,
-            Err(error) => {
-                outcomes.into_iter().map(|outcome| outcome.and_then(|_| Err(error.again()))).collect()
-            }
+            Err(error) => outcomes
+                .into_iter()
+                .map(|outcome| outcome.and_then(|_| Err(error.again())))
+                .collect(),
         }
     }
 

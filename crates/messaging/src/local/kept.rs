@@ -43,7 +43,8 @@ impl<L: Log> State<L> {
     /// Takes out what changed since the last time.
     pub(crate) fn take_changes(&mut self) -> Rows {
         let changes = std::mem::take(&mut self.changes);
-        let mut rows = Rows { removed: changes.removed, old_ids: changes.old_ids, ..Rows::default() };
+        let mut rows =
+            Rows { removed: changes.removed, old_ids: changes.old_ids, ..Rows::default() };
         for id in changes.changed {
             let Some(group) = self.groups.get_mut(&id) else { continue };
             rows.groups.extend(group.row().map(|row| (id, row)));

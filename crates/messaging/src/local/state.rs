@@ -317,7 +317,8 @@ impl<L: Log> State<L> {
     }
 
     pub(super) fn nack(&mut self, id: u64, number: u64, token: u64, delay: Duration) -> Result<()> {
-        let time = self.clock.deadline(delay);
+        // At once is now, and not with the next millisecond.
+        let time = if delay.is_zero() { self.clock.now() } else { self.clock.deadline(delay) };
         self.with(id, |group, now| group.nack(number, token, now, time))
     }
 

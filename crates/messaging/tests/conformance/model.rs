@@ -10,6 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::disk::Disk;
 use wharf_messaging::backend::memory::Memory;
 use wharf_messaging::{
     Broker, Delivery, Filter, Message, PublishOptions, Subscriber, Subscription,
@@ -29,9 +30,25 @@ pub(crate) fn trials() -> Vec<Trial> {
         let broker = toml::from_str::<Memory>("url = 'memory:'").unwrap().broker(clock);
         std::future::ready(broker).boxed()
     });
-    vec![testkit::conformance::trial("model::memory_hands_out_what_a_model_does", move || {
-        check(300, memory).boxed()
-    })]
+    let file = |durability: &'static str| -> Open {
+        Arc::new(move |clock| {
+            let more = format!("durability = '{durability}'");
+            let opener = Disk::new(Vec::new(), 0).opener();
+            let broker = crate::embedded(&more).broker("disk".to_owned(), opener, clock);
+            std::future::ready(broker.unwrap()).boxed()
+        })
+    };
+    let all = [
+        ("memory", 300, memory),
+        ("embedded", 60, file("strict")),
+        ("relaxed", 150, file("relaxed")),
+    ];
+    all.into_iter()
+        .map(|(name, cases, open)| {
+            let name = format!("model::{name}_hands_out_what_a_model_does");
+            testkit::conformance::trial(name, move || check(cases, open).boxed())
+        })
+        .collect()
 }
 
 #[derive(Clone, Debug)]

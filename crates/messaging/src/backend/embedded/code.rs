@@ -131,13 +131,8 @@ mod tests {
         let headers = prop::collection::vec((".{0,9}", ".{0,9}"), 0..4);
         let data = prop::collection::vec(any::<u8>(), 0..50).prop_map(Bytes::from);
         let message = (data, said(), headers, said(), said(), said());
-        let message = message.prop_map(|(data, content_type, headers, key, id, reply_to)| Message {
-            data,
-            content_type,
-            headers,
-            key,
-            id,
-            reply_to,
+        let message = message.prop_map(|(data, content_type, headers, key, id, reply_to)| {
+            Message { data, content_type, headers, key, id, reply_to }
         });
         (".{1,20}", message, any::<u64>(), any::<u64>()).prop_map(
             |(topic, message, time, not_before)| Entry {

@@ -54,9 +54,8 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn read(database: &Database) -> Result<Self> {
-        let wrong = |error: redb::Error| {
-            Error::unavailable("reading the broker's file").with_source(error)
-        };
+        let wrong =
+            |error: redb::Error| Error::unavailable("reading the broker's file").with_source(error);
         Self::find(database).map_err(wrong)?
     }
 
@@ -111,12 +110,7 @@ impl Snapshot {
     }
 
     /// At most `most` messages from this number on and before the other.
-    pub(super) fn read(
-        &self,
-        from: u64,
-        to: u64,
-        most: usize,
-    ) -> Result<Vec<(u64, Arc<Entry>)>> {
+    pub(super) fn read(&self, from: u64, to: u64, most: usize) -> Result<Vec<(u64, Arc<Entry>)>> {
         let rows = self.messages.range(from..to).map_err(failed_read)?;
         rows.take(most)
             .map(|row| {

@@ -95,8 +95,7 @@ impl Disk {
     pub(super) fn take_layer(&mut self, rows: Rows) -> (Layer, Vec<oneshot::Sender<Result<()>>>) {
         let entries = std::mem::take(&mut self.active);
         (self.active_size, self.dirty, self.urgent) = (0, false, false);
-        let layer =
-            Layer { entries, rows, first: self.first, next: self.next, size: self.size };
+        let layer = Layer { entries, rows, first: self.first, next: self.next, size: self.size };
         (layer, std::mem::take(&mut self.waiters))
     }
 

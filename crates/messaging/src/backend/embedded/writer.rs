@@ -94,7 +94,10 @@ impl Writer {
     /// Works until the broker is closed.
     fn run(mut self) {
         while let Some((layer, waiters)) = self.next() {
-            self.commit(layer, waiters);
+            if !self.commit(layer, waiters) {
+                // What is lost was never promised.
+                break;
+            }
         }
     }
 
@@ -124,7 +127,8 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, layer: Layer, waiters: Waiters) {
+    /// Commits a layer. `false`: it cannot, and the broker is being closed.
+    fn commit(&mut self, layer: Layer, waiters: Waiters) -> bool {
         let mut written = self.write(&layer);
         let is_strict = lock(&self.shared.state).log.is_strict();
         // A relaxed publication was acknowledged, so it is written again until that works.
@@ -132,8 +136,7 @@ impl Writer {
             && !is_strict
         {
             if self.fail(&error.to_string()) {
-                // It is closed, and could not be written: what is lost was never promised.
-                return;
+                return false;
             }
             written = self.reopen().and_then(|()| self.write(&layer));
         }
@@ -147,6 +150,7 @@ impl Writer {
                     // Nobody listens where the caller went away: it is done all the same.
                     drop(waiter.send(Ok(())));
                 }
+                true
             }
             Err(error) => self.recover(layer, waiters, &error),
         }
@@ -189,8 +193,8 @@ impl Writer {
     }
 
     /// A strict publication that could not be written is reported as failed, and with it what came
-    /// after it. Goes on once the file can be opened.
-    fn recover(&mut self, layer: Layer, waiters: Waiters, error: &Error) {
+    /// after it. Goes on once the file can be opened; `false` as for [`commit`](Self::commit).
+    fn recover(&mut self, layer: Layer, waiters: Waiters, error: &Error) -> bool {
         let why = error.to_string();
         let mut state = lock(&self.shared.state);
         state.log.failed = Some(why.clone());
@@ -203,10 +207,11 @@ impl Writer {
         let mut why = why;
         while let Err(error) = self.reopen() {
             if self.fail(&why) {
-                return;
+                return false;
             }
             why = error.to_string();
         }
         lock(&self.shared.state).log.failed = None;
+        true
     }
 }

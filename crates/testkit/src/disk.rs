@@ -1,17 +1,23 @@
 //! A disk that can lose its power: what was not synced is lost, kept in part, or out of order.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "it is how a test fails"
+)]
 
+use crate::random::Random;
+use base::embedded::Opener;
 use redb::StorageBackend;
 use std::io::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex};
-use testkit::random::Random;
-use wharf_keyvalue::backend::embedded::Opener;
 
 /// What a disk writes as a whole.
 const SECTOR: usize = 512;
 
 /// One disk; clones are the same disk.
 #[derive(Clone, Debug)]
-pub(crate) struct Disk(Arc<Mutex<State>>);
+pub struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -36,7 +42,8 @@ enum Change {
 }
 
 impl Disk {
-    pub(crate) fn new(content: Vec<u8>, seed: u64) -> Self {
+    /// A disk with this on it. What it keeps when the power goes depends on the seed.
+    pub fn new(content: Vec<u8>, seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             live: content.clone(),
             synced: content,
@@ -50,26 +57,28 @@ impl Disk {
     }
 
     /// Opens this disk again and again.
-    pub(crate) fn opener(&self) -> Opener {
+    pub fn opener(&self) -> Opener {
         let disk = self.clone();
         Box::new(move || Ok(Box::new(disk.clone())))
     }
 
     /// Cuts the power after so many more calls.
-    pub(crate) fn cut_after(&self, calls: u64) {
+    pub fn cut_after(&self, calls: u64) {
         self.0.lock().unwrap().fuse = Some(calls);
     }
 
-    pub(crate) fn calls(&self) -> u64 {
+    /// How many changes and syncs there were.
+    pub fn calls(&self) -> u64 {
         self.0.lock().unwrap().calls
     }
 
-    pub(crate) fn set_broken(&self, broken: bool) {
+    /// Every change fails while it is broken, as on a full disk.
+    pub fn set_broken(&self, broken: bool) {
         self.0.lock().unwrap().broken = broken;
     }
 
     /// What is on the disk after the power went; cuts it now if it did not go yet.
-    pub(crate) fn after_the_cut(&self) -> Vec<u8> {
+    pub fn after_the_cut(&self) -> Vec<u8> {
         let mut state = self.0.lock().unwrap();
         if state.left.is_none() {
             state.cut();

@@ -1,0 +1,168 @@
+//! What a file keeps when it is opened again, and files that are others'.
+
+use crate::{embedded, everything, place, text, trial, within};
+use base::{Backend as _, Kind};
+use libtest_mimic::Trial;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use wharf_messaging::{Broker, Message, PublishOptions, Start, Subscription};
+
+const SOON: Duration = Duration::from_secs(5);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("files::groups_and_attempts_are_there_again", groups()),
+        trial("files::what_is_put_off_is_there_again", put_off()),
+        trial("files::ids_and_positions_are_known_again", ids()),
+        trial("files::another_file_is_refused_and_left_alone", foreign()),
+        trial("files::a_file_is_open_once_in_a_process", shared()),
+        trial("files::publishers_who_come_together_share_commits", together()),
+        trial("files::what_nobody_needs_makes_room", room()),
+    ]
+}
+
+async fn open(data: &Path) -> Arc<dyn Broker> {
+    embedded("").open(place(data)).await.unwrap()
+}
+
+async fn publish(broker: &dyn Broker, text: &str) -> base::Result<wharf_messaging::Published> {
+    broker.publish("a", Message::new(text.to_owned()), &PublishOptions::default()).await
+}
+
+async fn groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = open(folder.path()).await;
+    let subscriber = broker.subscribe(&everything()).await.unwrap();
+    for text in ["1", "2", "3"] {
+        publish(&*broker, text).await.unwrap();
+    }
+    let first = within(SOON, &*subscriber).await.unwrap();
+    first.nack(Duration::ZERO).await.unwrap();
+    let again = within(SOON, &*subscriber).await.unwrap();
+    assert_eq!((text(&again.message.data).as_str(), again.attempt), ("1", 2));
+    let second = within(SOON, &*subscriber).await.unwrap();
+    second.ack().await.unwrap();
+    // The first is held to the end, as by a process that dies.
+    drop(broker);
+    std::mem::forget(again);
+    drop(subscriber);
+    let broker = open(folder.path()).await;
+    let subscriber = broker.subscribe(&everything()).await.unwrap();
+    let mut found = Vec::new();
+    while let Some(delivery) = within(Duration::from_millis(300), &*subscriber).await {
+        found.push((text(&delivery.message.data), delivery.attempt));
+        delivery.ack().await.unwrap();
+    }
+    found.sort();
+    assert_eq!(found, [("1".to_owned(), 3), ("3".to_owned(), 1)]);
+    broker.forget("g").await.unwrap();
+    publish(&*broker, "4").await.unwrap();
+    drop((subscriber, broker));
+    let broker = open(folder.path()).await;
+    let subscriber = broker.subscribe(&everything()).await.unwrap();
+    assert!(within(Duration::from_millis(300), &*subscriber).await.is_none());
+}
+
+async fn put_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = open(folder.path()).await;
+    let subscriber = broker.subscribe(&everything()).await.unwrap();
+    let begun = std::time::Instant::now();
+    let later = PublishOptions { delay: Some(Duration::from_secs(2)) };
+    broker.publish("a", Message::new("late"), &later).await.unwrap();
+    publish(&*broker, "failed").await.unwrap();
+    let failed = within(SOON, &*subscriber).await.unwrap();
+    failed.nack(Duration::from_secs(2)).await.unwrap();
+    drop((subscriber, broker));
+    let broker = open(folder.path()).await;
+    let subscriber = broker.subscribe(&everything()).await.unwrap();
+    assert!(within(Duration::from_millis(300), &*subscriber).await.is_none());
+    for _ in 0..2 {
+        within(SOON, &*subscriber).await.unwrap().ack().await.unwrap();
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "it came too soon");
+}
+
+async fn ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = open(folder.path()).await;
+    let with_id = || Message { id: Some("i".to_owned()), ..Message::new("1") };
+    let options = PublishOptions::default();
+    let first = broker.publish("a", with_id(), &options).await.unwrap();
+    publish(&*broker, "2").await.unwrap();
+    drop(broker);
+    let broker = open(folder.path()).await;
+    let second = broker.publish("a", with_id(), &options).await.unwrap();
+    assert!(second.duplicate && second.position == first.position, "{second:?}");
+    let start = Start::After(first.position.unwrap());
+    let subscription = Subscription { start, group: None, ..everything() };
+    let subscriber = broker.subscribe(&subscription).await.unwrap();
+    assert_eq!(text(&within(SOON, &*subscriber).await.unwrap().message.data), "2");
+}
+
+async fn foreign() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()).await);
+    let file = folder.path().join("messaging/app/default.redb");
+    let damaged = b"this is no file of ours, and stays as it is".repeat(200);
+    std::fs::write(&file, &damaged).unwrap();
+    let error = embedded("").open(place(folder.path())).await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    assert!(error.message().contains(&file.display().to_string()), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), damaged, "the file was changed");
+}
+
+async fn shared() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = open(folder.path()).await;
+    let other = open(folder.path()).await;
+    let subscriber = one.subscribe(&everything()).await.unwrap();
+    publish(&*other, "1").await.unwrap();
+    within(SOON, &*subscriber).await.unwrap().ack().await.unwrap();
+    let differs = embedded("max-size = '1MiB'").open(place(folder.path())).await.map(drop);
+    assert_eq!(differs.unwrap_err().kind(), Kind::Conflict);
+}
+
+async fn together() {
+    let disk = testkit::disk::Disk::new(Vec::new(), 0);
+    let opener = disk.opener();
+    let broker = embedded("").broker("disk".to_owned(), opener, base::Clock::System).unwrap();
+    let before = disk.calls();
+    publish(&*broker, "alone").await.unwrap();
+    let alone = disk.calls() - before;
+    let before = disk.calls();
+    let publishing = (0..64).map(|number| {
+        let broker = Arc::clone(&broker);
+        async move { publish(&*broker, &number.to_string()).await }
+    });
+    for outcome in futures::future::join_all(publishing).await {
+        outcome.unwrap();
+    }
+    let each = (disk.calls() - before) / 64;
+    assert!(each < alone, "64 together touch the disk {each} times each, and one alone {alone}");
+}
+
+async fn room() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = embedded("max-size = '256KiB'").open(place(folder.path())).await.unwrap();
+    let subscriber = broker.subscribe(&everything()).await.unwrap();
+    let large = "x".repeat(10_000);
+    let mut taken = 0;
+    let full = loop {
+        match publish(&*broker, &large).await {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(taken < 100, "there is no end to it");
+    };
+    assert_eq!(full.kind(), Kind::Exhausted, "{full}");
+    assert!(full.hint().is_some_and(|hint| hint.contains("group `g`")), "{full:?}");
+    for _ in 0..taken {
+        within(SOON, &*subscriber).await.unwrap().ack().await.unwrap();
+    }
+    for _ in 0..100 {
+        publish(&*broker, &large).await.unwrap();
+        within(SOON, &*subscriber).await.unwrap().ack().await.unwrap();
+    }
+}
