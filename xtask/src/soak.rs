@@ -15,6 +15,9 @@ pub(crate) struct Options {
     /// For how many seconds a good component is served beside hostile ones.
     #[arg(long, default_value_t = 120)]
     seconds: u32,
+    /// How many messages go through a file.
+    #[arg(long, default_value_t = 1_000_000)]
+    messages: u64,
     /// For how many seconds filters are given random streams, calls and bytes.
     #[arg(long, default_value_t = 600)]
     fuzz_seconds: u64,
@@ -39,6 +42,10 @@ pub(crate) fn campaigns(options: &Options) -> Result<()> {
         run(cargo(&test).env("WHARF_CRASH_ROUNDS", options.crashes.to_string()))?;
         let test = ["test", "--workspace", "--test", "integration", "--", "keyvalue::killed"];
         run(cargo(&test).env("WHARF_CRASH_ROUNDS", options.crashes.to_string()))
+    })?;
+    step("many messages whose handlers fail at random", || {
+        let test = ["test", "--workspace", "--test", "conformance", "--", "flood", "--nocapture"];
+        run(cargo(&test).env("WHARF_FLOOD_MESSAGES", options.messages.to_string()))
     })?;
     step("random streams and host calls of filters", || {
         let end = Instant::now() + Duration::from_secs(options.fuzz_seconds);

@@ -64,6 +64,7 @@ macro_rules! foreach_guest {
         $each!(logging);
         $each!(messages_draft);
         $each!(messages_wasmcloud);
+        $each!(orders);
         $each!(sockets);
         $each!(sockets_p3);
         $each!(timer_p2);

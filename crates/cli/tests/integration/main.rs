@@ -33,6 +33,7 @@ mod look;
 mod messaging;
 mod neighbours;
 mod offers;
+mod orders;
 mod outbound;
 mod reload;
 mod reuse;
@@ -60,6 +61,7 @@ mod guests {
     use super::keyvalue::{kv_bench, kv_draft, kv_draft2, kv_old, kv_operations, kv_wasmcloud};
     use super::logging::logging;
     use super::messaging::{messages_draft, messages_wasmcloud};
+    use super::orders::orders;
     use super::outbound::raw_sockets::{sockets, sockets_p3};
     use super::outbound::{http_proxy_p2, http_proxy_p3};
     use super::run::c::command_c;

@@ -202,7 +202,12 @@ fn check_names_the_binding_and_the_host_of_a_wrong_password() {
 /// The manual's tables are made by the code; `WHARF_WRITE_MANUAL=1` writes them.
 #[test]
 fn the_manual_has_the_tables_of_offers() {
-    for (page, table) in [("keyvalue.md", keyvalue::table()), ("cache.md", cache::table())] {
+    let tables = [
+        ("keyvalue.md", keyvalue::table()),
+        ("cache.md", cache::table()),
+        ("messaging.md", messaging::table()),
+    ];
+    for (page, table) in tables {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
         let text = fs::read_to_string(&path).unwrap();
         let (begin, end) = ("<!-- offers: made by the code -->\n", "<!-- offers end -->");

@@ -20,6 +20,13 @@ pub(crate) const CAPABILITIES: &[Capability<Opened>] = &[
         choose: |settings| choose(KEYVALUE, settings),
     },
     Capability {
+        name: "messaging",
+        about: "Messages.",
+        grant: "messaging",
+        default_url: None,
+        choose: |settings| choose(KEYVALUE, settings),
+    },
+    Capability {
         name: "config",
         about: "Settings that components read.",
         grant: "config-from",
