@@ -74,7 +74,7 @@ fn every_good_request_is_answered_beside_a_hundred_hostile_guests() {
     assert!(second <= first + MORE, "{first} bytes of its own after some, {second} after more");
 }
 
-/// Asks good requests beside hostile ones, for half of the time that there is, and says the figures.
+/// Asks good requests beside hostile ones, for half of the time there is, and says the figures.
 /// Returns what the program holds of its own memory afterwards.
 fn round(wharf: &Served, alone: &[Duration], before: u64) -> u64 {
     let stop = Arc::new(AtomicBool::new(false));
