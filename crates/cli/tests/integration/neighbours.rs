@@ -29,7 +29,8 @@ const HARM: &[&str] = &[
 ];
 
 /// What the program may hold of its own memory after the first hostile calls, beyond what it held
-/// after as many at once that did no harm: pages of the allocator and of slots that are used in part.
+/// after as many at once that did no harm: pages of the allocator and of slots that are used in
+/// part.
 const KEPT: u64 = 24 << 20;
 /// What it may hold after those that come later beyond what it held after the first: chance.
 const MORE: u64 = 4 << 20;
@@ -70,10 +71,10 @@ fn every_good_request_is_answered_beside_a_hundred_hostile_guests() {
     let first = round(&wharf, &alone, before);
     assert!(first <= before + KEPT, "{before} bytes of its own before, and {first} after");
     let second = round(&wharf, &alone, first);
-    assert!(second <= first + MORE, "{first} bytes of its own after some, and {second} after more");
+    assert!(second <= first + MORE, "{first} bytes of its own after some, {second} after more");
 }
 
-/// Asks good requests beside hostile ones, for half of the time that there is, and says the figures.
+/// Asks good requests beside hostile ones, for half of the time there is, and says the figures.
 /// Returns what the program holds of its own memory afterwards.
 fn round(wharf: &Served, alone: &[Duration], before: u64) -> u64 {
     let stop = Arc::new(AtomicBool::new(false));
