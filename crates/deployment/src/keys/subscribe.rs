@@ -53,7 +53,8 @@ pub(crate) const SUBSCRIBE: Keys = Keys {
         Key(
             "dead-letters",
             "\"orders.dead\"",
-            "The topic to which messages go that were given up. Left out: they are logged and gone.",
+            "The topic to which messages go that were given up. Left out: they are logged, and gone \
+             then.",
         ),
     ],
     later: &[],

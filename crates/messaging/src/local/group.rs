@@ -338,7 +338,7 @@ impl Group {
         Some(GroupRow { name: Arc::clone(self.name.as_ref()?), filters, ordered, cursor, left })
     }
 
-    /// What changed of the messages that it is not done with; `None` for those that it is done with.
+    /// What changed of its messages; `None` for those that it is done with.
     pub(super) fn take_touched(&mut self) -> Vec<(u64, Option<PendingRow>)> {
         let touched = self.touched.as_mut().map(std::mem::take).unwrap_or_default();
         let row = |number: u64| {

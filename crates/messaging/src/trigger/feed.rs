@@ -53,7 +53,7 @@ impl Feed {
                 match self.broker.subscribe(&self.subscription).await {
                     Ok(subscriber) => {
                         self.subscriber = Some(subscriber);
-                        tracing::info!(binding = %self.binding, "the broker is subscribed to again");
+                        tracing::info!(binding = %self.binding, "subscribed to the broker again");
                     }
                     Err(error) => self.failed(&error),
                 }

@@ -1,5 +1,5 @@
-//! A shop: a page with a form, a queue of orders, and the workshop that makes them. The page shows how
-//! each order stands.
+//! A shop: a page with a form, a queue of orders, and the workshop that makes them. The page shows
+//! how each order stands.
 //!
 //! It knows `wasi:http`, `wasi:messaging` and `wasi:keyvalue`, and nothing of what is behind them.
 mod http;
@@ -45,7 +45,7 @@ fn answer(request: IncomingRequest) -> Result<(u16, Option<&'static str>, String
     match (path.as_str(), request.method()) {
         ("/", Method::Get) => Ok((200, None, page::render(&Orders::open()?.newest(20)?))),
         ("/orders", Method::Post) => order(request),
-        ("/" | "/orders", _) => Ok((405, None, "The page can be read, and orders sent.".to_owned())),
+        ("/" | "/orders", _) => Ok((405, None, "Read the page, or send orders.".to_owned())),
         _ => Ok((404, None, "There is no such page.".to_owned())),
     }
 }

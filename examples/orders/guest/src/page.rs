@@ -19,7 +19,7 @@ pub fn render(orders: &[Order]) -> String {
                     input name="thing" maxlength="80" required placeholder="a chair";
                     button { "Order" }
                 }
-                p { "Whoever orders the moon will see what happens to orders that nobody can make." }
+                p { "Order the moon to see what becomes of orders that nobody can make." }
                 ol reversed {
                     @for order in orders {
                         li value=(order.number) { (order.thing) ": " (standing(&order.standing)) }

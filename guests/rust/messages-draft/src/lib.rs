@@ -1,8 +1,8 @@
 //! Messages by the newest `wasi:messaging@0.2.0-draft`: asked over HTTP to publish, and handed what
 //! was published.
 //!
-//! `/publish?t=` publishes the body to a topic, with the headers `h=NAME:VALUE` and the type `type=`
-//! where the interface has such. `/request?t=&ms=&n=` waits for replies and shows them. `/seen?k=`
+//! `/publish?t=` publishes the body to a topic, with the headers `h=NAME:VALUE` and the type
+//! `type=` where the interface has such. `/request?t=&ms=&n=` waits for replies and shows them. `/seen?k=`
 //! shows what was noted under a name.
 //!
 //! Of each message it counts under `seen/TEXT` how often it was handed out, and notes under
