@@ -53,8 +53,7 @@ pub(crate) const SUBSCRIBE: Keys = Keys {
         Key(
             "dead-letters",
             "\"orders.dead\"",
-            "The topic to which messages go that were given up. Left out: they are logged, and gone \
-             then.",
+            "The topic to which messages go that were given up. Left out: they are logged.",
         ),
     ],
     later: &[],

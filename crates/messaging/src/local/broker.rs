@@ -51,7 +51,7 @@ impl<L: Log> Local<L> {
         state.restore(kept)?;
         let shared = Arc::new(Shared { state: Mutex::new(state) });
         let keeper = Some(keep(&shared)?);
-        Ok(Self { offer, shared, inboxes: Inboxes::new(), keeper: keeper })
+        Ok(Self { offer, shared, inboxes: Inboxes::new(), keeper })
     }
 
     /// What keeps it, where something does.

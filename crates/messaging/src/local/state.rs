@@ -300,7 +300,7 @@ impl<L: Log> State<L> {
         &mut self,
         id: u64,
         deadline: Duration,
-    ) -> Result<(Option<(Taken, u64)>, Option<Duration>)> {
+    ) -> Result<(Option<Out>, Option<Duration>)> {
         let (now, until) = (self.clock.now(), self.clock.deadline(deadline));
         let token = self.number();
         let Self { groups, log, .. } = self;
@@ -350,10 +350,13 @@ impl<L: Log> State<L> {
             Ok(incarnation) if incarnation == self.incarnation => {}
             _ => return Err(wrong()),
         }
-        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let number: u64 = number.parse().ok().ok_or_else(wrong)?;
         if number < self.log.next() { Ok(number) } else { Err(wrong()) }
     }
 }
+
+/// A message that is handed out, and the token under which it is out.
+pub(super) type Out = (Taken, u64);
 
 fn forgotten() -> Error {
     Error::not_found("the group was forgotten").with_hint("subscribe again, if that was not meant")

@@ -2,8 +2,8 @@
 //! was published.
 //!
 //! `/publish?t=` publishes the body to a topic, with the headers `h=NAME:VALUE` and the type
-//! `type=` where the interface has such. `/request?t=&ms=&n=` waits for replies and shows them. `/seen?k=`
-//! shows what was noted under a name.
+//! `type=` where the interface has such. `/request?t=&ms=&n=` waits for replies and shows them.
+//! `/seen?k=` shows what was noted under a name.
 //!
 //! Of each message it counts under `seen/TEXT` how often it was handed out, and notes under
 //! `what/TEXT` what came with it. What it does then is what the first word says, which ends with a

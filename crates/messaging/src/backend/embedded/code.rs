@@ -59,13 +59,13 @@ impl<'a> Rest<'a> {
     }
 
     fn number(&mut self) -> Result<u64> {
-        let bytes: [u8; 8] = self.take(8)?.try_into().map_err(|_| damaged())?;
+        let bytes: [u8; 8] = self.take(8)?.try_into().ok().ok_or_else(damaged)?;
         Ok(u64::from_be_bytes(bytes))
     }
 
     fn count(&mut self) -> Result<usize> {
-        let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_| damaged())?;
-        usize::try_from(u32::from_be_bytes(bytes)).map_err(|_| damaged())
+        let bytes: [u8; 4] = self.take(4)?.try_into().ok().ok_or_else(damaged)?;
+        usize::try_from(u32::from_be_bytes(bytes)).ok().ok_or_else(damaged)
     }
 
     fn is(&mut self) -> Result<bool> {
