@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use testkit::random::Random;
-use wharf_messaging::{Broker, Message, PublishOptions, Subscription};
+use wharf_messaging::{Broker, Message, PublishOptions, Subscriber, Subscription};
 
 /// So many publishers, and so many subscribers of the group.
 const PUBLISHERS: u64 = 64;
@@ -47,38 +47,7 @@ async fn flood() {
     let mut subscribers = Vec::new();
     for number in 0..SUBSCRIBERS {
         let subscriber = broker.subscribe(&subscription).await.unwrap();
-        let counts = Arc::clone(&counts);
-        subscribers.push(async move {
-            let mut random = Random(number);
-            while let Ok(Some(delivery)) = subscriber.next().await {
-                let text = crate::text(&delivery.message.data);
-                let message: u64 = text.parse().unwrap();
-                let times = {
-                    let mut failing = counts.failing.lock().unwrap();
-                    let times = failing.remove(&message).unwrap_or_default() + 1;
-                    let fails = random.below(20) == 0 && times < 5;
-                    if fails {
-                        failing.insert(message, times);
-                    }
-                    if delivery.attempt != times {
-                        let wrong = format!("{message}: attempt {} is {times}", delivery.attempt);
-                        counts.wrong.lock().unwrap().push(wrong);
-                    }
-                    if fails { Err(times) } else { Ok(times) }
-                };
-                match times {
-                    Err(_) => {
-                        counts.failed.fetch_add(1, Relaxed);
-                        let pause = Duration::from_millis(random.below(20));
-                        delivery.nack(pause).await.unwrap();
-                    }
-                    Ok(_) => {
-                        counts.handled.fetch_add(1, Relaxed);
-                        delivery.ack().await.unwrap();
-                    }
-                }
-            }
-        });
+        subscribers.push(handle(subscriber, Random(number), Arc::clone(&counts)));
     }
     let begun = Instant::now();
     let publishing = (0..PUBLISHERS).map(|publisher| publish(&*broker, publisher, messages));
@@ -107,6 +76,33 @@ async fn flood() {
     assert!(wrong.is_empty(), "{} wrong: {:?}", wrong.len(), &wrong[..wrong.len().min(5)]);
     assert_eq!((handled, counts.failing.lock().unwrap().len()), (messages, 0));
     assert!(failed > messages / 40, "only {failed} failed");
+}
+
+/// Handles messages, some of which fail, and counts.
+async fn handle(subscriber: Box<dyn Subscriber>, mut random: Random, counts: Arc<Counts>) {
+    while let Ok(Some(delivery)) = subscriber.next().await {
+        let message: u64 = crate::text(&delivery.message.data).parse().unwrap();
+        let fails = {
+            let mut failing = counts.failing.lock().unwrap();
+            let times = failing.remove(&message).unwrap_or_default() + 1;
+            let fails = random.below(20) == 0 && times < 5;
+            if fails {
+                failing.insert(message, times);
+            }
+            if delivery.attempt != times {
+                let wrong = format!("{message}: attempt {} is {times}", delivery.attempt);
+                counts.wrong.lock().unwrap().push(wrong);
+            }
+            fails
+        };
+        if fails {
+            counts.failed.fetch_add(1, Relaxed);
+            delivery.nack(Duration::from_millis(random.below(20))).await.unwrap();
+        } else {
+            counts.handled.fetch_add(1, Relaxed);
+            delivery.ack().await.unwrap();
+        }
+    }
 }
 
 /// Publishes every message whose turn it is; one that finds no room is published later.

@@ -168,46 +168,30 @@ fn subscription(group: usize) -> Subscription {
 /// A message that is held, with the number of its model and until when it is out.
 type Held = (usize, u64, Delivery);
 
+/// The broker under test, and what should come of it.
+struct Run {
+    clock: Clock,
+    broker: Arc<dyn Broker>,
+    model: Model,
+    subscribers: Vec<Box<dyn Subscriber>>,
+    held: Vec<Vec<Held>>,
+}
+
 async fn run(open: &Open, calls: Vec<Call>) -> Result<(), String> {
     let clock = Clock::manual();
     let broker = open(clock.clone()).await;
-    let mut model = Model { now: 0, messages: Vec::new(), groups: Vec::new() };
-    let mut subscribers: Vec<Box<dyn Subscriber>> = Vec::new();
+    let model = Model { now: 0, messages: Vec::new(), groups: Vec::new() };
+    let mut run = Run { clock, broker, model, subscribers: Vec::new(), held: Vec::new() };
     for group in 0..FILTERS.len() {
-        model.groups.push(Group::default());
-        subscribers.push(broker.subscribe(&subscription(group)).await.unwrap());
+        run.model.groups.push(Group::default());
+        run.held.push(Vec::new());
+        run.subscribers.push(run.broker.subscribe(&subscription(group)).await.unwrap());
     }
-    let mut held: Vec<Vec<Held>> = FILTERS.iter().map(|_| Vec::new()).collect();
     for (at, call) in calls.into_iter().enumerate() {
         let shown = format!("call {at}, {call:?}");
-        let parts = (&*broker, &clock, &mut model, &mut subscribers, &mut held);
-        one(parts, call).await.map_err(|wrong| format!("{shown}: {wrong}"))?;
+        run.one(call).await.map_err(|wrong| format!("{shown}: {wrong}"))?;
     }
-    // In the end everything comes that was not done with.
-    for group in &mut held {
-        group.clear();
-    }
-    let (mut left, mut rounds) = (true, 0);
-    while left && rounds < 200 {
-        clock.advance(Duration::from_millis(5000));
-        model.now += 5000;
-        left = false;
-        for group in 0..FILTERS.len() {
-            while let Some(delivery) = now(&*subscribers[group]).await? {
-                let number = number_of(&model, group, &delivery)?;
-                model.groups[group].left.remove(&number);
-                delivery.ack().await.map_err(|error| error.to_string())?;
-                left = true;
-            }
-        }
-        rounds += 1;
-    }
-    let lost: Vec<_> = model.groups.iter().map(|group| group.left.keys().collect()).collect();
-    let lost: Vec<Vec<&usize>> = lost;
-    if lost.iter().any(|lost| !lost.is_empty()) {
-        return Err(format!("these never came: {lost:?}"));
-    }
-    Ok(())
+    run.end().await
 }
 
 /// The next message, if there is one now.
@@ -221,8 +205,9 @@ async fn now(subscriber: &dyn Subscriber) -> Result<Option<Delivery>, String> {
 
 fn number_of(model: &Model, group: usize, delivery: &Delivery) -> Result<usize, String> {
     let text = String::from_utf8_lossy(&delivery.message.data).into_owned();
-    let number = text.parse::<usize>().map_err(|_| format!("`{text}` was never published"))?;
-    let stored = model.messages.get(number).ok_or(format!("`{text}` was never published"))?;
+    let unknown = || format!("`{text}` was never published");
+    let number = text.parse::<usize>().ok().ok_or_else(unknown)?;
+    let stored = model.messages.get(number).ok_or_else(unknown)?;
     if stored.text != text || TOPICS[stored.topic] != delivery.topic {
         return Err(format!("`{text}` came with another topic"));
     }
@@ -232,118 +217,149 @@ fn number_of(model: &Model, group: usize, delivery: &Delivery) -> Result<usize, 
     }
 }
 
-type Parts<'a> = (
-    &'a dyn Broker,
-    &'a Clock,
-    &'a mut Model,
-    &'a mut Vec<Box<dyn Subscriber>>,
-    &'a mut Vec<Vec<Held>>,
-);
-
-async fn one(
-    (broker, clock, model, subscribers, held): Parts<'_>,
-    call: Call,
-) -> Result<(), String> {
-    let failed = |error: base::Error| error.to_string();
-    let pick = |held: &mut Vec<Held>, nth: usize| (nth < held.len()).then(|| held.swap_remove(nth));
-    match call {
-        Call::Publish { topic, key, delay } => {
-            let number = model.messages.len();
-            let (text, delay) = (number.to_string(), delay.map(u64::from));
-            let message =
-                Message { key: KEYS[key].map(str::to_owned), ..Message::new(text.clone()) };
-            let options = PublishOptions { delay: delay.map(Duration::from_millis) };
-            broker.publish(TOPICS[topic], message, &options).await.map_err(failed)?;
-            model.messages.push(Stored { topic, key, text });
-            for (group, filters) in FILTERS.iter().enumerate() {
-                if filters.iter().any(|text| Filter::parse(text).unwrap().covers(TOPICS[topic])) {
-                    let standing = Standing::Waits(model.now + delay.unwrap_or_default());
-                    model.groups[group].left.insert(number, (standing, 0));
+impl Run {
+    /// In the end everything comes that was not done with.
+    async fn end(&mut self) -> Result<(), String> {
+        self.held.iter_mut().for_each(Vec::clear);
+        let (mut left, mut rounds) = (true, 0);
+        while left && rounds < 200 {
+            self.wait(5000);
+            left = false;
+            for (group, subscriber) in self.subscribers.iter().enumerate() {
+                while let Some(delivery) = now(&**subscriber).await? {
+                    let number = number_of(&self.model, group, &delivery)?;
+                    self.model.groups[group].left.remove(&number);
+                    delivery.ack().await.map_err(|error| error.to_string())?;
+                    left = true;
                 }
             }
+            rounds += 1;
         }
-        Call::Take(group) => {
-            let may_come = model.may_come(group);
-            let Some(delivery) = now(&*subscribers[group]).await? else {
-                return match may_come.is_empty() {
-                    true => Ok(()),
-                    false => Err(format!("none came of {may_come:?}")),
-                };
-            };
-            let number = number_of(model, group, &delivery)?;
-            if !may_come.contains(&number) {
-                return Err(format!("{number} came, and {may_come:?} may"));
-            }
-            let until = model.now + DEADLINE;
-            let left = model.groups[group].left.get_mut(&number).unwrap();
-            *left = (Standing::Out(until), left.1 + 1);
-            if delivery.attempt != left.1 {
-                return Err(format!("attempt {}, and it is {}", delivery.attempt, left.1));
-            }
-            held[group].push((number, until, delivery));
-        }
-        Call::Ack(group, nth) => {
-            let Some((number, until, delivery)) = pick(&mut held[group], nth) else {
-                return Ok(());
-            };
-            let is_out = model.groups[group].left.get(&number).map(|left| left.0)
-                == Some(Standing::Out(until));
-            let acked = delivery.ack().await;
-            settled(is_out, acked)?;
-            if is_out {
-                model.groups[group].left.remove(&number);
-            }
-        }
-        Call::Nack(group, nth, delay) => {
-            let Some((number, until, delivery)) = pick(&mut held[group], nth) else {
-                return Ok(());
-            };
-            let is_out = model.groups[group].left.get(&number).map(|left| left.0)
-                == Some(Standing::Out(until));
-            let nacked = delivery.nack(Duration::from_millis(delay.into())).await;
-            settled(is_out, nacked)?;
-            if is_out {
-                let left = model.groups[group].left.get_mut(&number).unwrap();
-                left.0 = Standing::Waits(model.now + u64::from(delay));
-            }
-        }
-        Call::Extend(group, nth) => {
-            let now = model.now;
-            let Some((number, until, delivery)) = held[group].get_mut(nth) else { return Ok(()) };
-            let left = model.groups[group].left.get_mut(number);
-            let is_out = left.as_ref().map(|left| left.0) == Some(Standing::Out(*until));
-            settled(is_out, delivery.extend().await)?;
-            if is_out {
-                *until = now + DEADLINE;
-                left.unwrap().0 = Standing::Out(*until);
-            }
-        }
-        Call::Drop(group, nth) => {
-            let Some((number, until, delivery)) = pick(&mut held[group], nth) else {
-                return Ok(());
-            };
-            drop(delivery);
-            if let Some(left) = model.groups[group].left.get_mut(&number)
-                && left.0 == Standing::Out(until)
-            {
-                left.0 = Standing::Waits(model.now);
-            }
-        }
-        Call::Wait(time) => {
-            clock.advance(Duration::from_millis(time.into()));
-            model.now += u64::from(time);
-        }
-        Call::Resubscribe(group) => {
-            subscribers[group] = broker.subscribe(&subscription(group)).await.map_err(failed)?;
-        }
-        Call::Forget(group) => {
-            broker.forget(&group.to_string()).await.map_err(failed)?;
-            held[group].clear();
-            model.groups[group] = Group::default();
-            subscribers[group] = broker.subscribe(&subscription(group)).await.map_err(failed)?;
+        let lost: Vec<Vec<&usize>> =
+            self.model.groups.iter().map(|group| group.left.keys().collect()).collect();
+        match lost.iter().all(Vec::is_empty) {
+            true => Ok(()),
+            false => Err(format!("these never came: {lost:?}")),
         }
     }
-    Ok(())
+
+    fn wait(&mut self, time: u64) {
+        self.clock.advance(Duration::from_millis(time));
+        self.model.now += time;
+    }
+
+    fn pick(&mut self, group: usize, nth: usize) -> Option<Held> {
+        let held = &mut self.held[group];
+        (nth < held.len()).then(|| held.swap_remove(nth))
+    }
+
+    /// How the group stands to a message, if it is still out as it was handed out.
+    fn out(&mut self, group: usize, number: usize, until: u64) -> Option<&mut Standing> {
+        let (standing, _) = self.model.groups[group].left.get_mut(&number)?;
+        (*standing == Standing::Out(until)).then_some(standing)
+    }
+
+    async fn one(&mut self, call: Call) -> Result<(), String> {
+        let failed = |error: base::Error| error.to_string();
+        let now = self.model.now;
+        match call {
+            Call::Publish { topic, key, delay } => self.publish(topic, key, delay).await?,
+            Call::Take(group) => self.take(group).await?,
+            Call::Ack(group, nth) => {
+                let Some((number, until, delivery)) = self.pick(group, nth) else { return Ok(()) };
+                let is_out = self.out(group, number, until).is_some();
+                settled(is_out, delivery.ack().await)?;
+                if is_out {
+                    self.model.groups[group].left.remove(&number);
+                }
+            }
+            Call::Nack(group, nth, delay) => {
+                let Some((number, until, delivery)) = self.pick(group, nth) else { return Ok(()) };
+                let nacked = delivery.nack(Duration::from_millis(delay.into())).await;
+                let standing = self.out(group, number, until);
+                settled(standing.is_some(), nacked)?;
+                if let Some(standing) = standing {
+                    *standing = Standing::Waits(now + u64::from(delay));
+                }
+            }
+            Call::Extend(group, nth) => {
+                let Some((number, until, delivery)) = self.pick(group, nth) else { return Ok(()) };
+                let extended = delivery.extend().await;
+                let standing = self.out(group, number, until);
+                settled(standing.is_some(), extended)?;
+                let mut until = until;
+                if let Some(standing) = standing {
+                    until = now + DEADLINE;
+                    *standing = Standing::Out(until);
+                }
+                self.held[group].push((number, until, delivery));
+            }
+            Call::Drop(group, nth) => {
+                let Some((number, until, delivery)) = self.pick(group, nth) else { return Ok(()) };
+                drop(delivery);
+                if let Some(standing) = self.out(group, number, until) {
+                    *standing = Standing::Waits(now);
+                }
+            }
+            Call::Wait(time) => self.wait(time.into()),
+            Call::Resubscribe(group) => {
+                let subscribed = self.broker.subscribe(&subscription(group)).await;
+                self.subscribers[group] = subscribed.map_err(failed)?;
+            }
+            Call::Forget(group) => {
+                self.broker.forget(&group.to_string()).await.map_err(failed)?;
+                self.held[group].clear();
+                self.model.groups[group] = Group::default();
+                let subscribed = self.broker.subscribe(&subscription(group)).await;
+                self.subscribers[group] = subscribed.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(
+        &mut self,
+        topic: usize,
+        key: usize,
+        delay: Option<u16>,
+    ) -> Result<(), String> {
+        let number = self.model.messages.len();
+        let (text, delay) = (number.to_string(), delay.map(u64::from));
+        let message = Message { key: KEYS[key].map(str::to_owned), ..Message::new(text.clone()) };
+        let options = PublishOptions { delay: delay.map(Duration::from_millis) };
+        let published = self.broker.publish(TOPICS[topic], message, &options).await;
+        published.map_err(|error| error.to_string())?;
+        self.model.messages.push(Stored { topic, key, text });
+        for (group, filters) in FILTERS.iter().enumerate() {
+            if filters.iter().any(|text| Filter::parse(text).unwrap().covers(TOPICS[topic])) {
+                let standing = Standing::Waits(self.model.now + delay.unwrap_or_default());
+                self.model.groups[group].left.insert(number, (standing, 0));
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, group: usize) -> Result<(), String> {
+        let may_come = self.model.may_come(group);
+        let Some(delivery) = now(&*self.subscribers[group]).await? else {
+            return match may_come.is_empty() {
+                true => Ok(()),
+                false => Err(format!("none came of {may_come:?}")),
+            };
+        };
+        let number = number_of(&self.model, group, &delivery)?;
+        if !may_come.contains(&number) {
+            return Err(format!("{number} came, and {may_come:?} may"));
+        }
+        let until = self.model.now + DEADLINE;
+        let left = self.model.groups[group].left.get_mut(&number).unwrap();
+        *left = (Standing::Out(until), left.1 + 1);
+        if delivery.attempt != left.1 {
+            return Err(format!("attempt {}, and it is {}", delivery.attempt, left.1));
+        }
+        self.held[group].push((number, until, delivery));
+        Ok(())
+    }
 }
 
 /// A verdict takes effect as long as nobody else was handed the message, and only then.
