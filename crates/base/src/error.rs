@@ -104,6 +104,28 @@ impl Error {
         self
     }
 
+    /// Names the binding `name` in an error of what is behind it, which tells where to look. What
+    /// the caller did wrong it knows without.
+    #[must_use]
+    pub fn of_binding(self, name: &str) -> Self {
+        match self.kind() {
+            Kind::Unavailable
+            | Kind::Timeout
+            | Kind::Exhausted
+            | Kind::Corrupt
+            | Kind::Internal => self.context(format!("binding `{name}`")),
+            _ => self,
+        }
+    }
+
+    /// The error as guests read it: all in one line.
+    pub fn words(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{self} ({hint})"),
+            None => self.to_string(),
+        }
+    }
+
     /// The same error once more, for another caller; of its sources only what they say.
     #[must_use]
     pub fn again(&self) -> Self {

@@ -1,7 +1,7 @@
 //! What a component's imports ask of a backend, and how an open one does it: the table of `check`.
 
 use crate::Imports;
-use base::offer::Gap;
+use base::offer::{Emulated, Gap};
 use std::fmt;
 
 /// One function that a component calls, and how a backend does it.
@@ -22,6 +22,18 @@ pub enum How {
     Emulated(String),
     /// Not at all.
     Missing(Gap),
+}
+
+impl How {
+    /// How a backend does what needs an `ability`: not at all where its offer has a gap, else as it
+    /// says of what it emulates.
+    pub fn of(gaps: Vec<Gap>, emulated: &[Emulated], ability: &str) -> Self {
+        if let Some(gap) = gaps.into_iter().next() {
+            return Self::Missing(gap);
+        }
+        let emulated = emulated.iter().find(|emulated| emulated.ability == ability);
+        emulated.map_or(Self::Native, |emulated| Self::Emulated(emulated.how.to_owned()))
+    }
 }
 
 impl fmt::Display for How {

@@ -18,7 +18,7 @@ mod tests;
 pub mod wasmcloud;
 
 use crate::Store;
-use base::{Bound, Error, Kind};
+use base::{Bound, Kind};
 use cursors::Cursors;
 use engine::{Capability, Ctx, Failure, Guest, Held, Imports, Name, View, Wanted};
 use std::sync::Arc;
@@ -160,27 +160,8 @@ impl Reason {
             Failure::Error(error) => Ok(match error.kind() {
                 Kind::NotFound => Self::NoSuchStore,
                 Kind::Denied => Self::AccessDenied,
-                _ => Self::Other(words(&error)),
+                _ => Self::Other(error.words()),
             }),
         }
-    }
-}
-
-/// An error of what is behind the binding `name`, which tells where to look. What the guest did
-/// wrong it knows without.
-fn named(error: Error, name: &str) -> Error {
-    match error.kind() {
-        Kind::Unavailable | Kind::Timeout | Kind::Exhausted | Kind::Corrupt | Kind::Internal => {
-            error.context(format!("binding `{name}`"))
-        }
-        _ => error,
-    }
-}
-
-/// An error as guests read it.
-fn words(error: &Error) -> String {
-    match error.hint() {
-        Some(hint) => format!("{error} ({hint})"),
-        None => error.to_string(),
     }
 }

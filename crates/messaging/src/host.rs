@@ -8,7 +8,7 @@ pub mod draft;
 pub mod wasmcloud;
 
 use crate::Broker;
-use base::{Bound, Error, Kind};
+use base::{Bound, Error};
 use engine::{Capability, Ctx, Failure, Guest, Held, Imports, View, Wanted};
 use std::sync::Arc;
 use wasmtime::component::Linker;
@@ -91,24 +91,5 @@ fn readable(failure: Failure) -> wasmtime::Result<Error> {
     match failure {
         Failure::Trap(trap) => Err(trap),
         Failure::Error(error) => Ok(error),
-    }
-}
-
-/// An error of what is behind the binding `name`, which tells where to look. What the guest did
-/// wrong it knows without.
-fn named(error: Error, name: &str) -> Error {
-    match error.kind() {
-        Kind::Unavailable | Kind::Timeout | Kind::Exhausted | Kind::Corrupt | Kind::Internal => {
-            error.context(format!("binding `{name}`"))
-        }
-        _ => error,
-    }
-}
-
-/// An error as guests read it.
-fn words(error: &Error) -> String {
-    match error.hint() {
-        Some(hint) => format!("{error} ({hint})"),
-        None => error.to_string(),
     }
 }

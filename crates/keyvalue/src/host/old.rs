@@ -3,7 +3,7 @@
 
 use super::labels;
 use super::operations::{self, Client, Result};
-use super::{Bucket, IncomingValue, KeyValue, OutgoingValue, Trace, words};
+use super::{Bucket, IncomingValue, KeyValue, OutgoingValue, Trace};
 use crate::Offer;
 use bindings::wasi::keyvalue::{
     atomic, eventual, eventual_batch, types, wasi_keyvalue_error as error,
@@ -97,7 +97,7 @@ fn trace<C: Capability>(
     failure: Failure,
 ) -> wasmtime::Result<Resource<Trace>> {
     match failure {
-        Failure::Error(error) => Ok(host.table.push(Trace(words(&error)))?),
+        Failure::Error(error) => Ok(host.table.push(Trace(error.words()))?),
         Failure::Trap(trap) => Err(trap),
     }
 }

@@ -1,6 +1,6 @@
 //! What a guest can ask of a bucket, once for every draft.
 
-use super::{Bucket, KeyValue, named};
+use super::{Bucket, KeyValue};
 use crate::room::Room;
 use crate::{Cursor, Expect, ListOptions, Page, Store, Version, Versioned, WriteOptions, is_unmet};
 use base::{Error, Result as Answer};
@@ -62,7 +62,7 @@ impl Client {
         call: impl Future<Output = Answer<T>>,
     ) -> Answer<T> {
         let outcome = self.calls.run(KeyValue::NAME, operation, call).await;
-        outcome.map_err(|error| named(error, &self.name))
+        outcome.map_err(|error| error.of_binding(&self.name))
     }
 
     pub(super) async fn get(&self, key: &str) -> Answer<Option<Bytes>> {

@@ -4,7 +4,7 @@
 use super::cas::{Required, Swap};
 use super::labels;
 use super::operations::{self, Client, Result};
-use super::{Bucket, KeyValue, words};
+use super::{Bucket, KeyValue};
 use crate::{Cursor, Expect, Versioned, WriteOptions};
 use base::Kind;
 use bindings::wasmcloud::keyvalue::{atomics, batch, cas, store, types};
@@ -104,7 +104,7 @@ impl types::Host for View<'_, KeyValue> {
             Kind::Timeout => types::Error::Timeout,
             Kind::Unavailable => types::Error::StoreUnavailable,
             Kind::Exhausted => types::Error::QuotaExceeded,
-            _ => return Ok(types::Error::Other(words(&error))),
+            _ => return Ok(types::Error::Other(error.words())),
         };
         // Those cases have no words for the guest.
         let component = self.calls().component();

@@ -2,7 +2,7 @@
 
 use super::letter::{Letter, Received, Waiting};
 use super::operations::{Client, Host, Operations, Result};
-use super::{Messaging, readable, words};
+use super::{Messaging, readable};
 use base::Kind;
 use bindings::wasi::messaging::{producer, request_reply, types};
 use engine::{Ended, Failure, Has, View, Wanted};
@@ -66,9 +66,9 @@ impl types::Host for Host<'_> {
         let error = readable(failure)?;
         Ok(match error.kind() {
             Kind::Timeout => types::Error::Timeout,
-            Kind::Unavailable => types::Error::Connection(words(&error)),
-            Kind::Denied => types::Error::PermissionDenied(words(&error)),
-            _ => types::Error::Other(words(&error)),
+            Kind::Unavailable => types::Error::Connection(error.words()),
+            Kind::Denied => types::Error::PermissionDenied(error.words()),
+            _ => types::Error::Other(error.words()),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What a guest can ask of a broker, once for every draft.
 
-use super::{Messaging, named};
+use super::Messaging;
 use crate::{Broker, Message, PublishOptions, RequestOptions};
 use base::{Error, Result as Answer};
 use engine::{Calls, Capability as _, Failure, View};
@@ -69,7 +69,7 @@ impl Operations {
         call: impl Future<Output = Answer<T>>,
     ) -> Answer<T> {
         let outcome = self.calls.run(Messaging::NAME, operation, call).await;
-        outcome.map_err(|error| named(error, &self.name))
+        outcome.map_err(|error| error.of_binding(&self.name))
     }
 
     pub(super) async fn publish(&self, topic: &str, message: Message) -> Answer<()> {

@@ -22,12 +22,7 @@ pub fn needs(function: &str) -> Levels {
 }
 
 fn how(function: &str, offer: &Offer) -> How {
-    if let Some(gap) = offer.levels.gaps(&needs(function)).into_iter().next() {
-        return How::Missing(gap);
-    }
-    let ability = ability(function);
-    let emulated = offer.emulated.iter().find(|emulated| emulated.ability == ability);
-    emulated.map_or(How::Native, |emulated| How::Emulated(emulated.how.to_owned()))
+    How::of(offer.levels.gaps(&needs(function)), &offer.emulated, ability(function))
 }
 
 /// The word that offers have for what a function does.

@@ -1,7 +1,7 @@
 //! `wasmcloud:messaging@0.2.0`: subjects, bodies, and where replies go.
 
 use super::operations::{Client, Host, Operations};
-use super::{Messaging, readable, words};
+use super::{Messaging, readable};
 use crate::{Message, RequestOptions};
 use bindings::wasmcloud::messaging::{consumer, types};
 use engine::{Failure, Has, View, Wanted};
@@ -49,7 +49,7 @@ impl types::Host for Host<'_> {}
 fn answer<T>(outcome: base::Result<T>) -> wasmtime::Result<Result<T, String>> {
     match outcome.map_err(Failure::from) {
         Ok(answer) => Ok(Ok(answer)),
-        Err(failure) => Ok(Err(words(&readable(failure)?))),
+        Err(failure) => Ok(Err(readable(failure)?.words())),
     }
 }
 

@@ -2,7 +2,6 @@
 //! that it has without.
 
 use super::{Caches, Entry, FutureDone, FutureEntry, FutureExists, FutureGet, Host, State};
-use crate::host::named;
 use crate::host::pending::{Pending, Unwatched};
 use crate::host::{IncomingValue, OutgoingValue};
 use base::{Error, Result as Outcome};
@@ -70,7 +69,7 @@ impl Operation {
         call: impl Future<Output = Outcome<T>>,
     ) -> Outcome<T> {
         let outcome = self.calls.run(Caches::NAME, name, call).await;
-        outcome.map_err(|error| named(error, &self.name))
+        outcome.map_err(|error| error.of_binding(&self.name))
     }
 
     fn incoming(&self, value: Bytes) -> Outcome<IncomingValue> {
