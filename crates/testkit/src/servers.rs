@@ -10,9 +10,10 @@ mod nats;
 mod postgres;
 mod redis;
 
-use crate::program::PATIENCE;
+use crate::program::{self, PATIENCE};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,9 @@ pub struct Vendor {
     pub start: fn() -> Server,
     /// Starts one again after its crash: at its address, and with its data if it keeps any.
     pub again: fn(Server) -> Server,
+    /// The names of all that one keeps, which are its keys, streams or tables, and of the leases
+    /// that it has given.
+    pub kept: fn(SocketAddr) -> BTreeSet<String>,
 }
 
 /// Every kind that keeps keys and values.
@@ -290,6 +294,42 @@ fn spawn(command: Command) -> Started {
     starter.send((command, reply)).expect("the starter lives");
     drop(starter);
     started.recv().expect("the starter answers")
+}
+
+/// Sends text and gives the answer, up to where it is whole or the server ends it.
+///
+/// # Panics
+/// If it does not come.
+fn asked(address: SocketAddr, text: &str, is_whole: impl Fn(&str) -> bool) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = TcpStream::connect(address).expect("the server is there");
+    stream.set_read_timeout(Some(PATIENCE)).expect("it is connected");
+    stream.write_all(text.as_bytes()).expect("the server listens");
+    let (mut answer, mut piece) = (Vec::new(), vec![0; 16 << 10]);
+    loop {
+        let length = stream.read(&mut piece).expect("the server answers");
+        answer.extend_from_slice(piece.get(..length).unwrap_or_default());
+        let said = String::from_utf8_lossy(&answer);
+        if length == 0 || is_whole(&said) {
+            return said.into_owned();
+        }
+    }
+}
+
+/// What stands behind each `mark` in a text, up to the next `end`.
+fn marked(text: &str, mark: &str, end: &str) -> BTreeSet<String> {
+    let after = text.split(mark).skip(1);
+    after.filter_map(|rest| rest.split(end).next()).map(str::to_owned).collect()
+}
+
+/// The lines that a program prints, which shows what a server keeps.
+///
+/// # Panics
+/// If it fails.
+fn printed(command: &mut Command) -> BTreeSet<String> {
+    let ended = program::run(command, "");
+    assert_eq!(ended.code, Some(0), "{command:?}: {}", ended.errors);
+    ended.output.lines().map(str::to_owned).collect()
 }
 
 /// Sends a line and gives the beginning of the answer.

@@ -87,24 +87,26 @@ impl<C: ?Sized + Send + Sync + 'static> Bindings<C> {
     }
 
     async fn remove(&self, binding: &str) -> Result<()> {
-        let open = self.lock().iter().find_map(|made| {
-            made.store.as_ref().filter(|_| made.binding == binding).map(Arc::clone)
-        });
-        let store = match open {
-            Some(store) => store,
+        let made_of_it = |made: &Made<C>| made.store.clone().filter(|_| made.binding == binding);
+        let mut open: Vec<Arc<C>> = self.lock().iter().filter_map(made_of_it).collect();
+        if open.is_empty() {
             // What was not opened to the end may be half there. Who never let anybody in has
             // nothing.
-            None => match self.connect(binding).await {
-                Ok(store) => store,
+            match self.connect(binding).await {
+                Ok(store) => open.push(store),
                 Err(error) if self.has_opened.load(Relaxed) => return Err(error),
                 Err(_) => return Ok(()),
-            },
-        };
-        match (self.destroy)(store).await {
-            // It ends with this process, or lies in a folder that goes.
-            Err(error) if error.kind() == Kind::Unsupported => Ok(()),
-            removed => removed,
+            }
         }
+        // Each, where it was opened several times: some keep what only they know of, as leases are.
+        for store in open {
+            match (self.destroy)(store).await {
+                // It ends with this process, or lies in a folder that goes.
+                Err(error) if error.kind() == Kind::Unsupported => {}
+                removed => removed?,
+            }
+        }
+        Ok(())
     }
 
     async fn connect(&self, binding: &str) -> Result<Arc<C>> {

@@ -1,8 +1,9 @@
 //! Components that are told of changes.
 
 use crate::support::{Served, deploy, eventually, pause, promises};
-use std::time::Duration;
-use testkit::program::Signal;
+use std::fs;
+use std::time::{Duration, Instant};
+use testkit::program::{PATIENCE, Signal};
 
 promises!([
     changes_are_told,
@@ -34,11 +35,27 @@ fn file(url: &str, guest: &str, more: &str, what: &str) -> String {
     )
 }
 
+/// Waits until the watcher noted this of a key, which is changed before each look.
+fn seen_after(change: impl Fn(), wharf: &Served, key: &str, note: &str) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        change();
+        let noted = wharf.get(&format!("/get?k=seen/{key}"));
+        if noted.text() == note {
+            return;
+        }
+        if Instant::now() > end {
+            let file = fs::read_to_string(wharf.folder.path().join("wharf.toml")).unwrap();
+            let (noted, log) = (noted.text(), wharf.program.errors().join("\n"));
+            panic!("of `{key}` was noted `{noted}` and not `{note}`; the log:\n{log}\nof{file}");
+        }
+        pause(Duration::from_millis(20));
+    }
+}
+
 /// Waits until the watcher noted this of a key.
 fn seen(wharf: &Served, key: &str, note: &str) {
-    eventually(&format!("{key} is {note}"), || {
-        (wharf.get(&format!("/get?k=seen/{key}")).text() == note).then_some(())
-    });
+    seen_after(|| {}, wharf, key, note);
 }
 
 fn changes_are_told(guest: &str) {
@@ -59,10 +76,8 @@ fn told(wharf: &Served, guest: &str) {
         let length = text.len().to_string();
         let note = if guest == "kv-watch-old" { &length } else { text };
         // A server may take a while to say that it is watched.
-        eventually(&format!("{text} is told"), || {
-            assert_eq!(wharf.get(&format!("/set?k=a&v={text}")).status, 200);
-            (wharf.get("/get?k=seen/a").text() == note).then_some(())
-        });
+        let set = || assert_eq!(wharf.get(&format!("/set?k=a&v={text}")).status, 200);
+        seen_after(set, wharf, "a", note);
     }
     assert_eq!(wharf.get("/delete?k=a").status, 200);
     seen(wharf, "a", "(deleted)");
@@ -72,9 +87,12 @@ fn only_what_is_watched_is_told(guest: &str) {
     let some = |note: &'static str| if guest == "kv-watch-old" { "1" } else { note };
     for (what, told) in [("prefix = \"user:\"", "user:b"), ("keys = [\"b\", \"c\"]", "b")] {
         let wharf = watched(guest, what);
-        assert_eq!(wharf.get("/set?k=a&v=x").status, 200);
-        assert_eq!(wharf.get(&format!("/set?k={told}&v=x")).status, 200);
-        seen(&wharf, told, some("x"));
+        // A change before the watch has begun is none of its changes.
+        let set = || {
+            assert_eq!(wharf.get("/set?k=a&v=x").status, 200);
+            assert_eq!(wharf.get(&format!("/set?k={told}&v=x")).status, 200);
+        };
+        seen_after(set, &wharf, told, some("x"));
         pause(Duration::from_millis(200));
         assert_eq!(wharf.get("/get?k=seen/a").status, 404);
     }

@@ -33,6 +33,8 @@ pub(super) enum Line<'a> {
     ServerError(&'a str),
     /// `BUSY …`: the server makes a dump for another.
     Busy,
+    /// `BADCLASS …`: the server cannot go through its items like this.
+    BadClass,
     /// `ERROR`: the server does not know the command.
     Error,
 }
@@ -65,6 +67,7 @@ impl<'a> Line<'a> {
             "CLIENT_ERROR" => Self::ClientError(said),
             "SERVER_ERROR" => Self::ServerError(said),
             "BUSY" => Self::Busy,
+            "BADCLASS" => Self::BadClass,
             _ => Self::Key(word.strip_prefix("key=")?),
         })
     }
@@ -113,6 +116,7 @@ mod tests {
             ("CLIENT_ERROR unauthenticated", Line::ClientError("unauthenticated")),
             ("SERVER_ERROR out of memory", Line::ServerError("out of memory")),
             ("BUSY currently processing crawler request", Line::Busy),
+            ("BADCLASS invalid class id", Line::BadClass),
             ("ERROR", Line::Error),
         ] {
             assert_eq!(Line::read(line.as_bytes()), Some(said));

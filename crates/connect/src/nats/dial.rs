@@ -216,8 +216,6 @@ async fn dial(
     let jetstream = ContextBuilder::new()
         // Longer than the gate's, which tells what happened.
         .timeout(timeout * 2)
-        .ack_timeout(timeout)
-        .max_ack_inflight(1 << 16)
         .build(client.clone());
     let name = name(&server);
     Ok(Connection(Arc::new(Parts { name, index, client, jetstream, lost })))

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 pub(super) use settings::BEST;
 pub use settings::Mysql;
 use watch::Watching;
-use writes::{Delete, DeleteMany, Fenced, GetMany, Increment, Set, SetMany, chunks};
+use writes::{CHUNK, Delete, DeleteMany, Fenced, GetMany, Increment, Set, SetMany, chunks};
 
 impl Backend for Mysql {
     type Contract = dyn Store;
@@ -112,9 +112,9 @@ impl Store for Keys {
         let asked = names(keys.iter().map(String::as_str));
         let get = GetMany { table: &self.table, keys: &asked, most };
         let server = &self.table.server;
-        let found = match chunks(&asked).count() {
-            0 | 1 => server.read(&get).await?,
-            _ => server.snapshot(&get).await?,
+        let found = match asked.len() <= CHUNK {
+            true => server.read(&get).await?,
+            false => server.snapshot(&get).await?,
         };
         Ok(keys.iter().map(|key| found.get(key.as_bytes()).cloned()).collect())
     }
@@ -144,7 +144,7 @@ impl Store for Keys {
 
     async fn delete_many(&self, keys: &[String], options: &WriteOptions) -> Result<()> {
         let keys = names(keys.iter().map(String::as_str));
-        let is_one_step = chunks(&keys).count() < 2;
+        let is_one_step = keys.len() <= CHUNK;
         self.write(options, is_one_step, &DeleteMany { table: &self.table, keys: &keys }).await
     }
 

@@ -1,5 +1,6 @@
 //! The accounts of servers that refuse to run as root.
 
+use crate::program;
 use nix::unistd::{User, chown, geteuid};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -38,12 +39,11 @@ impl Account {
     /// Runs a command as the account.
     ///
     /// # Panics
-    /// If it fails, with what it said.
+    /// If it fails, with what it said, or goes on for too long.
     pub(super) fn run(self, command: &Command) {
         let mut all = Command::new("setpriv");
         all.args(self.privileges()).arg(command.get_program()).args(command.get_args());
-        let ended =
-            all.current_dir("/").output().unwrap_or_else(|error| panic!("setpriv: {error}"));
-        assert!(ended.status.success(), "{all:?}: {}", String::from_utf8_lossy(&ended.stderr));
+        let ended = program::run(all.current_dir("/"), "");
+        assert_eq!(ended.code, Some(0), "{all:?}: {}", ended.errors);
     }
 }

@@ -1,6 +1,6 @@
 //! etcd: one server, or a cluster of three.
 
-use super::{Recipe, Server, Vendor, ask, folder, free};
+use super::{Recipe, Server, Vendor, ask, asked, folder, free, marked};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -18,6 +18,21 @@ pub(super) const VENDOR: Vendor = Vendor {
     again: |crashed| {
         let (folder, address) = crashed.leave();
         start_at(folder, address, &[])
+    },
+    kept: |address| {
+        // Every key there can be, in Base64, and without its value.
+        let all = r#"{"key":"AA==","range_end":"AA==","keys_only":true}"#;
+        let said = |path: &str, body: &str| {
+            let length = body.len();
+            let request =
+                format!("POST /v3/{path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}");
+            let said = asked(address, &request, |_| false);
+            assert!(said.contains(" 200 "), "{path}: {said}");
+            said
+        };
+        let mut kept = marked(&said("kv/range", all), "\"key\":\"", "\"");
+        kept.extend(marked(&said("lease/leases", "{}"), "\"ID\":\"", "\""));
+        kept
     },
 };
 

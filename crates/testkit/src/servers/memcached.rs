@@ -1,6 +1,6 @@
 //! memcached, which forgets everything when it ends.
 
-use super::{Recipe, Server, Vendor, answers, folder, free, listens};
+use super::{Recipe, Server, Vendor, answers, asked, folder, free, listens, marked};
 use crate::certificates::Certificates;
 use std::fs;
 use std::net::SocketAddr;
@@ -22,6 +22,16 @@ pub(super) const VENDOR: Vendor = Vendor {
         let address = crashed.address();
         drop(crashed);
         start_at(address, &[])
+    },
+    kept: |address| {
+        // While it looks through its items for itself, it is busy.
+        let is_whole = |said: &str| said.ends_with("END\r\n") || said.starts_with("BUSY");
+        let dump = || asked(address, "lru_crawler metadump hash\r\n", is_whole);
+        let mut said = dump();
+        while said.starts_with("BUSY") {
+            said = dump();
+        }
+        marked(&format!("\n{said}"), "\nkey=", " ")
     },
 };
 

@@ -1,6 +1,6 @@
 //! MariaDB, for the backend of MySQL.
 
-use super::{Account, Recipe, Server, Vendor, ask, folder, free};
+use super::{Account, Recipe, Server, Vendor, ask, folder, free, printed};
 use crate::certificates::Certificates;
 use std::fs;
 use std::net::SocketAddr;
@@ -23,6 +23,14 @@ pub(super) const VENDOR: Vendor = Vendor {
     again: |crashed| {
         let (folder, address) = crashed.leave();
         start_at(folder, address, &[])
+    },
+    kept: |address| {
+        let all = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'wharf' \
+                   UNION ALL SELECT routine_name FROM information_schema.routines \
+                   WHERE routine_schema = 'wharf'";
+        let port = address.port().to_string();
+        let server = ["--no-defaults", "-h", "127.0.0.1", "-P", &port, "-u", "root"];
+        printed(Command::new("mariadb").args(server).args(["-N", "-B", "-e", all]))
     },
 };
 
@@ -50,6 +58,7 @@ static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
     let data = folder.join("data");
     let mut command = Command::new("mariadb-install-db");
     command.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
+    command.arg(format!("--tmpdir={}", folder.display()));
     command.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
     ACCOUNT.run(&command);
     data
@@ -70,6 +79,8 @@ fn start_at(folder: PathBuf, address: SocketAddr, arguments: &[&str]) -> Server 
     let usual = [
         "--no-defaults".to_owned(),
         format!("--datadir={}", path("data")),
+        // One that starts removes what it takes for a crashed one's, wherever it is.
+        format!("--tmpdir={}", folder.display()),
         format!("--port={}", address.port()),
         "--bind-address=127.0.0.1".to_owned(),
         format!("--socket={}", path("s")),

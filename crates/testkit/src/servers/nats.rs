@@ -1,7 +1,8 @@
 //! NATS with JetStream: one server, or a cluster of three.
 
-use super::{Recipe, Server, Vendor, answers, ask, folder, free, listens, wait};
+use super::{Recipe, Server, Vendor, answers, ask, asked, folder, free, listens, marked, wait};
 use crate::certificates::Certificates;
+use crate::proxy::Proxy;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,18 @@ pub(super) const VENDOR: Vendor = Vendor {
     again: |crashed| {
         let (folder, address) = crashed.leave();
         start_at(folder, address, &["-js"])
+    },
+    kept: |address| {
+        let question = "CONNECT {\"verbose\":false}\r\nSUB answer 1\r\n\
+                        PUB $JS.API.STREAM.NAMES answer 0\r\n\r\n";
+        let answer = |said: &str| {
+            let (_, answer) = said.split_once("stream_names_response")?;
+            Some(answer.split_once("}\r\n")?.0.to_owned())
+        };
+        let said = asked(address, question, |said| answer(said).is_some());
+        let answer = answer(&said).unwrap_or_else(|| panic!("no answer: {said}"));
+        let streams = answer.split_once("\"streams\":[").map_or("", |(_, streams)| streams);
+        streams.split(']').next().into_iter().flat_map(|all| marked(all, "\"KV_", "\"")).collect()
     },
 };
 
@@ -61,6 +74,10 @@ pub struct NatsCluster {
     monitors: Vec<SocketAddr>,
     /// Where each hears of the others.
     routes: Vec<SocketAddr>,
+    /// What is between them, with where it leads from and to.
+    links: Vec<(usize, usize, Proxy)>,
+    /// Where each says that it can be found, so that the others come through the proxies alone.
+    nowhere: Option<SocketAddr>,
 }
 
 impl NatsCluster {
@@ -75,26 +92,66 @@ impl NatsCluster {
     /// # Panics
     /// If one does not start.
     pub fn start() -> Self {
+        Self::unborn().born()
+    }
+
+    /// Starts three with a proxy in each way from one to another.
+    ///
+    /// # Panics
+    /// If one does not start.
+    pub async fn start_with_links() -> Self {
+        let mut cluster = Self { nowhere: Some(free()), ..Self::unborn() };
+        for (from, to) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+            let route = *cluster.routes.get(to).expect("there are three");
+            cluster.links.push((from, to, Proxy::start(route).await));
+        }
+        cluster.born()
+    }
+
+    fn unborn() -> Self {
         let three = || -> Vec<SocketAddr> { (0..3).map(|_| free()).collect() };
         let (monitors, routes) = (three(), three());
-        let mut cluster = Self { nodes: Vec::new(), monitors, routes };
+        Self { nodes: Vec::new(), monitors, routes, links: Vec::new(), nowhere: None }
+    }
+
+    fn born(mut self) -> Self {
+        let cluster = &mut self;
         for index in 0..3 {
             let node = cluster.node(index, folder("nats"), free());
             cluster.nodes.push(node);
         }
         cluster.wait();
-        cluster
+        self
+    }
+
+    /// What two of them say to each other waits from now on, or goes on.
+    pub fn stall(&self, one: usize, other: usize, stalled: bool) {
+        for (from, to, link) in &self.links {
+            if [*from, *to].contains(&one) && [*from, *to].contains(&other) {
+                link.change(|weather| weather.stalled = stalled);
+            }
+        }
+    }
+
+    /// Where a node looks for another, or for itself.
+    fn route(&self, index: usize, to: usize) -> SocketAddr {
+        let link = self.links.iter().find(|link| (link.0, link.1) == (index, to));
+        let route = self.routes.get(to).expect("there are three");
+        link.map_or(*route, |(_, _, link)| link.address())
     }
 
     fn node(&self, index: usize, folder: PathBuf, address: SocketAddr) -> Server {
         let (monitor, route) = (self.monitors.get(index), self.routes.get(index));
         let (monitor, route) = monitor.zip(route).expect("there are three");
-        let routes: Vec<String> = self.routes.iter().map(|it| format!("nats://{it}")).collect();
+        let routes: Vec<String> =
+            (0..3).map(|to| format!("\"nats://{}\"", self.route(index, to))).collect();
+        let advertised =
+            self.nowhere.map(|it| format!(", advertise: \"{it}\"")).unwrap_or_default();
         let settings = format!(
             "listen: \"{address}\"\nhttp: \"{monitor}\"\nserver_name: n{index}\n\
              jetstream {{ store_dir: data }}\n\
-             cluster {{ name: test, listen: \"{route}\", routes: [{}] }}\n",
-            routes.iter().map(|it| format!("\"{it}\"")).collect::<Vec<_>>().join(", ")
+             cluster {{ name: test, listen: \"{route}\", routes: [{}]{advertised} }}\n",
+            routes.join(", ")
         );
         fs::write(folder.join("nats.conf"), settings).expect("the folder is ours");
         let arguments = ["-c".to_owned(), "nats.conf".to_owned()];

@@ -1,6 +1,6 @@
 //! PostgreSQL, of the newest version that is installed.
 
-use super::{Account, Recipe, Server, Vendor, ask, folder, free};
+use super::{Account, Recipe, Server, Vendor, ask, folder, free, printed};
 use crate::certificates::Certificates;
 use std::fs;
 use std::net::SocketAddr;
@@ -25,6 +25,16 @@ pub(super) const VENDOR: Vendor = Vendor {
     again: |crashed| {
         let (folder, address) = crashed.leave();
         start_at(folder, address, &[])
+    },
+    kept: |address| {
+        let own = "(SELECT oid FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)')";
+        let all = format!(
+            "SELECT relname FROM pg_class WHERE relnamespace IN {own} UNION ALL \
+             SELECT proname FROM pg_proc WHERE pronamespace IN {own} UNION ALL \
+             SELECT typname FROM pg_type WHERE typnamespace IN {own}"
+        );
+        let url = format!("postgres://postgres@{address}/postgres");
+        printed(Command::new(program("psql")).args(["-XAt", "-d", &url, "-c", &all]))
     },
 };
 

@@ -2,7 +2,7 @@
 
 mod many;
 
-use super::{Recipe, Server, Vendor, answers, folder, free, listens};
+use super::{Recipe, Server, Vendor, answers, asked, folder, free, listens};
 use crate::certificates::Certificates;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,12 @@ pub(super) const VENDOR: Vendor = Vendor {
     again: |crashed| {
         let (folder, address) = crashed.leave();
         start_at(folder, address, DURABLE)
+    },
+    kept: |address| {
+        let said = asked(address, "KEYS *\r\nQUIT\r\n", |_| false);
+        // Between the names stand their lengths.
+        let names = said.lines().filter(|line| !line.starts_with(['*', '$', '+']));
+        names.map(str::to_owned).collect()
     },
 };
 

@@ -88,7 +88,7 @@ async fn not_ours() {
     put(&cache, "key").await.unwrap();
     // Its name on the server, under which somebody else stores something.
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.write_all(b"lru_crawler metadump all\r\n").unwrap();
+    stream.write_all(b"lru_crawler metadump hash\r\n").unwrap();
     let mut dump = String::new();
     while !dump.ends_with("END\r\n") {
         let mut piece = [0; 256];
@@ -138,7 +138,7 @@ async fn no_password() {
     let (kind, words, hint) = refused(&url, address).await;
     assert_eq!(kind, Kind::Invalid, "{words}");
     assert!(hint.contains("leave user and password out"), "{hint}");
-    send(address, "lru_crawler metadump all\r\n", "END\r\n");
+    send(address, "lru_crawler metadump hash\r\n", "END\r\n");
 }
 
 async fn tls() {

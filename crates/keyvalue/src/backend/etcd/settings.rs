@@ -214,3 +214,22 @@ async fn shortest(server: &Server) -> Result<Duration> {
     }
     Ok(shortest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::OLDEST;
+    use connect::version::admit;
+
+    #[test]
+    fn a_server_that_is_too_old_is_refused() {
+        for old in ["2.3.8", "3.0.17", "3.2.26", "3.3.27", "3.3.0-rc.4", "3.3.0+git", ""] {
+            let refused = admit("etcd h:2379", old, OLDEST).unwrap_err();
+            let words = format!("etcd h:2379 is version {old}, and 3.4 is needed");
+            assert_eq!(refused.to_string(), words);
+        }
+        let new = ["3.4.0-rc.4", "3.4.0", "3.4.23", "3.5.0-alpha.0", "3.5.0+git", "3.10.0"];
+        for new in new.into_iter().chain(["3.6.0-rc.2", "3.7.0-alpha.0", "4.0.0"]) {
+            admit("etcd h:2379", new, OLDEST).unwrap();
+        }
+    }
+}

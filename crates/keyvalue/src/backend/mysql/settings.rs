@@ -197,10 +197,7 @@ fn admit<'a>(version: &'a str, server: &str) -> Result<(&'static str, &'a str)> 
         false => ("mysql", (8, 0)),
     };
     if connect::version::is_older(number, needed) {
-        let (major, minor) = needed;
-        return Err(Error::unsupported(format!(
-            "{server} is {name} {number}, and {major}.{minor} is needed"
-        )));
+        return Err(connect::version::too_old(&format!("{server} is {name} {number}"), needed));
     }
     Ok((name, number))
 }

@@ -1,7 +1,7 @@
 //! The tables of a binding: made where they are not there, tidied up, dropped.
 
 use super::statements::{Statements, quoted};
-use super::writes::chunks;
+use super::writes::lists;
 use crate::tables::{BATCH, Tidy};
 use base::{Error, Kind, Result};
 use connect::mysql::{Connection, Failure, Mysql as Server, Value, Work, column};
@@ -168,8 +168,8 @@ impl Work for Expire<'_> {
         let sql = &self.table.sql;
         let mut rows = connection.query(&sql.over, &[self.epoch.into(), BATCH.into()]).await?;
         let keys: Vec<Value> = rows.iter_mut().map(|row| column(row, 0)).collect::<Result<_>>()?;
-        for chunk in chunks(&keys) {
-            connection.execute(&sql.mark_many(chunk.len()), chunk.to_vec()).await?;
+        for list in lists(&keys) {
+            connection.execute(&sql.mark_many(list.len()), list).await?;
         }
         Ok(keys.len())
     }
@@ -190,8 +190,8 @@ impl Work for Forget<'_> {
             keys.push(column(row, 0)?);
             last = last.max(column(row, 1)?);
         }
-        for chunk in chunks(&keys) {
-            connection.execute(&sql.forget_many(chunk.len()), chunk.to_vec()).await?;
+        for list in lists(&keys) {
+            connection.execute(&sql.forget_many(list.len()), list).await?;
         }
         if last > 0 {
             connection.execute(&sql.horizon, vec![last.into()]).await?;

@@ -10,15 +10,32 @@ use connect::mysql::{Connection, Failure, Row, Value, Work, column};
 use std::collections::HashMap;
 
 /// The most keys of one statement.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
-/// Parts of a list, of few different lengths, so that the statements for them are few too.
-pub(super) fn chunks<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
+/// Keys as statements take them that ask for each once, however often it is named. They come in few
+/// different lengths, so that the statements are few too.
+pub(super) fn lists(keys: &[Value]) -> impl Iterator<Item = Vec<Value>> {
+    keys.chunks(CHUNK).map(|chunk| {
+        let mut list = chunk.to_vec();
+        if let Some(last) = chunk.last() {
+            list.resize(chunk.len().next_power_of_two(), last.clone());
+        }
+        list
+    })
+}
+
+/// Entries as statements write them, with how many copies of one of them make a length of few.
+///
+/// A statement more is a round trip more, and for a first one two: it needs a transaction. A copy
+/// is one more row to write.
+pub(super) fn chunks<T>(mut all: &[T]) -> impl Iterator<Item = (&[T], usize)> {
     std::iter::from_fn(move || {
-        let length = 1 << all.len().min(CHUNK).checked_ilog2()?;
+        let number = all.len().min(CHUNK);
+        let (below, above) = (1 << number.checked_ilog2()?, number.next_power_of_two());
+        let length = if number >= above - above / 4 { number } else { below };
         let (chunk, rest) = all.split_at_checked(length)?;
         all = rest;
-        Some(chunk)
+        Some((chunk, length.next_power_of_two() - length))
     })
 }
 
@@ -73,15 +90,15 @@ impl Work for GetMany<'_> {
 
     async fn run(&self, connection: &mut Connection<'_>) -> Result<Self::Done, Failure> {
         let (mut found, mut room) = (HashMap::new(), Room::new(self.most));
-        for chunk in chunks(self.keys) {
+        for list in lists(self.keys) {
             let take = |mut row: Row| {
                 let value = Bytes::from(column::<Vec<u8>>(&mut row, 1)?);
                 room.add(Some(&value))?;
                 found.insert(column(&mut row, 0)?, value);
                 Ok(())
             };
-            let sql = self.table.sql.get_many(chunk.len());
-            connection.each(&sql, chunk.to_vec(), take).await?;
+            let sql = self.table.sql.get_many(list.len());
+            connection.each(&sql, list, take).await?;
         }
         Ok(found)
     }
@@ -140,16 +157,19 @@ impl Work for SetMany<'_> {
 
     async fn run(&self, connection: &mut Connection<'_>) -> Result<(), Failure> {
         let ttl = ttl(self.options);
-        for chunk in self.portions.iter().flat_map(|portion| chunks(portion)) {
-            let mut parameters = Vec::with_capacity(chunk.len() * 4);
-            for (key, value) in chunk {
+        for (chunk, copies) in self.portions.iter().flat_map(|portion| chunks(portion)) {
+            // The smallest costs least.
+            let smallest = chunk.iter().min_by_key(|(key, value)| key.len() + value.len());
+            let number = chunk.len() + copies;
+            let mut parameters = Vec::with_capacity(number * 4);
+            for (key, value) in chunk.iter().chain(smallest.into_iter().cycle().take(copies)) {
                 let version = tables::version();
                 parameters.push(key.as_bytes().into());
                 parameters.push(value[..].into());
                 parameters.push(version.as_slice().into());
                 parameters.push(ttl.clone());
             }
-            write(connection, &self.table.sql.set_many(chunk.len()), parameters).await?;
+            write(connection, &self.table.sql.set_many(number), parameters).await?;
         }
         Ok(())
     }
@@ -191,8 +211,8 @@ impl Work for DeleteMany<'_> {
     type Done = ();
 
     async fn run(&self, connection: &mut Connection<'_>) -> Result<(), Failure> {
-        for chunk in chunks(self.keys) {
-            write(connection, &self.table.sql.delete_many(chunk.len()), chunk.to_vec()).await?;
+        for list in lists(self.keys) {
+            write(connection, &self.table.sql.delete_many(list.len()), list).await?;
         }
         Ok(())
     }
@@ -268,11 +288,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_of_few_lengths_and_lose_nothing() {
+    fn entries_are_written_in_few_lengths_and_none_is_lost() {
         let all: Vec<usize> = (0..1000).collect();
-        let lengths: Vec<usize> = chunks(&all).map(<[usize]>::len).collect();
-        assert_eq!(lengths, [256, 256, 256, 128, 64, 32, 8]);
-        assert_eq!(chunks(&all).flatten().copied().collect::<Vec<_>>(), all);
-        assert_eq!(chunks::<usize>(&[]).count(), 0);
+        for number in 0..all.len() {
+            let mut written = Vec::new();
+            for (chunk, copies) in chunks(&all[..number]) {
+                assert!((chunk.len() + copies).is_power_of_two(), "{number}");
+                assert!(copies * 3 <= chunk.len() && chunk.len() + copies <= CHUNK, "{number}");
+                written.extend_from_slice(chunk);
+            }
+            assert_eq!(written, all[..number]);
+        }
+        let lengths = |number| -> Vec<_> {
+            chunks(&all[..number]).map(|(chunk, copies)| (chunk.len(), copies)).collect()
+        };
+        assert_eq!(lengths(1000), [(256, 0), (256, 0), (256, 0), (232, 24)]);
+        assert_eq!(lengths(60), [(60, 4)]);
+        assert_eq!(lengths(43), [(32, 0), (8, 0), (3, 1)]);
+    }
+
+    #[test]
+    fn keys_are_asked_for_in_few_lengths() {
+        let keys: Vec<Value> = (0..300).map(Value::from).collect();
+        let lists: Vec<_> = lists(&keys).collect();
+        assert_eq!(lists.iter().map(Vec::len).collect::<Vec<_>>(), [256, 64]);
+        assert_eq!(lists[0], keys[..256]);
+        assert_eq!(lists[1][..44], keys[256..]);
+        assert!(lists[1][44..].iter().all(|copy| *copy == keys[299]));
+        assert_eq!(super::lists(&[]).count(), 0);
     }
 }

@@ -3,16 +3,15 @@
 use super::names;
 use crate::Version;
 use crate::local::lock;
-use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{Info, PurgeRequest, PurgeResponse, RawMessage};
 use async_nats::jetstream::{ErrorCode, message::StreamMessage};
 use async_nats::{HeaderMap, Message};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
-use connect::nats::{Answer, Connection, Nats as Server, Nothing, Refusal, is_unheard};
+use connect::nats::{Answer, Connection, Nats as Server, Nothing, Refusal, Stored, is_unheard};
 use futures::stream::FuturesOrdered;
 use futures::{StreamExt as _, TryStreamExt as _};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -61,6 +60,12 @@ pub(super) struct Last {
 #[derive(Serialize)]
 struct LastMessage<'a> {
     last_by_subj: &'a str,
+}
+
+#[derive(Serialize)]
+struct NextMessage<'a> {
+    seq: u64,
+    next_by_subj: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +173,7 @@ impl Bucket {
         let exchange = async |connection: Connection| loop {
             let (subject, headers) = (subject.clone(), headers.clone());
             match connection.publish(subject, headers, payload.clone()).await {
-                Ok(Ok(ack)) => return Ok((!ack.duplicate).then_some(ack.sequence)),
+                Ok(Ok(stored)) => return Ok((!stored.duplicate).then_some(stored.sequence)),
                 Ok(Err(refusal)) if is_unmet(&refusal) => return Ok(None),
                 Ok(Err(refusal)) => return Err(self.refused(&connection, refusal)),
                 // Between two leaders nobody hears it, so it is not sent twice.
@@ -198,8 +203,8 @@ impl Bucket {
                 connection.publish(self.subject(key), HeaderMap::new(), value.clone())
             };
             let answers: FuturesOrdered<_> = entries.iter().map(publish).collect();
-            let outcome = |answer: Result<Answer<PublishAck>>| match answer {
-                Ok(Ok(_ack)) => Ok(Ok(())),
+            let outcome = |answer: Result<Answer<Stored>>| match answer {
+                Ok(Ok(_stored)) => Ok(Ok(())),
                 Ok(Err(refusal)) => Ok(Err(self.refused(&connection, refusal))),
                 Err(error) if error.kind().leaves_open() => Err(error),
                 Err(error) => Ok(Err(error)),
@@ -232,6 +237,20 @@ impl Bucket {
     /// The last sequence number that the stream gave out.
     pub(super) async fn last_sequence(&self) -> Result<u64> {
         Ok(self.info().await?.state.last_sequence)
+    }
+
+    /// Whether the stream's leader has no message behind the one with this sequence number.
+    pub(super) async fn is_last(&self, sequence: u64) -> Result<bool> {
+        let question = NextMessage { seq: sequence.saturating_add(1), next_by_subj: ">" };
+        let exchange = async |connection: Connection| {
+            let asked = self.insist::<IgnoredAny>(&connection, "STREAM.MSG.GET", &question);
+            match asked.await? {
+                Ok(_next) => Ok(false),
+                Err(none) if none.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(true),
+                Err(refusal) => Err(self.refused(&connection, refusal)),
+            }
+        };
+        self.server.read(exchange).await
     }
 
     pub(super) async fn info_through(&self, connection: &Connection) -> Result<Info> {

@@ -3,7 +3,7 @@
 use super::bucket::{Bucket, is_end, milliseconds};
 use super::names;
 use crate::{Position, Versioned};
-use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{Message, stream::Info};
 use base::{Error, Result};
 use connect::nats::{Connection, Nothing};
@@ -157,33 +157,42 @@ impl Reader {
         {
             return Ok(Told::Missed(place));
         }
-        let Some(feed) = &mut self.feed else { return Ok(Told::Quiet) };
-        let next = tokio::select! {
-            biased;
-            next = timeout(QUIET, feed.messages.next()) => next,
-            () = feed.connection.lost() => {
-                return Err(Error::unavailable("the connection was lost"));
+        loop {
+            let Some(feed) = &mut self.feed else { return Ok(Told::Quiet) };
+            let next = tokio::select! {
+                biased;
+                next = timeout(QUIET, feed.messages.next()) => next,
+                () = feed.connection.lost() => {
+                    return Err(Error::unavailable("the connection was lost"));
+                }
+            };
+            let message = match next {
+                Err(_elapsed) => return Ok(Told::Quiet),
+                Ok(None) => return Err(Error::unavailable("the consumer ended")),
+                Ok(Some(Err(error))) => {
+                    return Err(Error::unavailable("the consumer").with_source(error));
+                }
+                Ok(Some(Ok(message))) => message,
+            };
+            feed.count += 1;
+            let count = feed.count;
+            if let Some(entry) = self.entry(message, count)? {
+                return Ok(Told::Entry(entry));
             }
-        };
-        let message = match next {
-            Err(_elapsed) => return Ok(Told::Quiet),
-            Ok(None) => return Err(Error::unavailable("the consumer ended")),
-            Ok(Some(Err(error))) => {
-                return Err(Error::unavailable("the consumer").with_source(error));
-            }
-            Ok(Some(Ok(message))) => message,
-        };
-        feed.count += 1;
-        let count = feed.count;
-        self.entry(message, count).map(Told::Entry)
+        }
     }
 
-    fn entry(&mut self, message: Message, count: u64) -> Result<Entry> {
+    /// What a message says, unless it was read before.
+    fn entry(&mut self, message: Message, count: u64) -> Result<Option<Entry>> {
         let info = message
             .info()
             .map_err(|error| Error::corrupt("a message of the stream").with_source(error))?;
         if info.consumer_sequence != count {
             return Err(Error::unavailable("messages were lost on their way"));
+        }
+        // A server that is behind begins with its own last message where it has none to begin with.
+        if info.stream_sequence <= self.last {
+            return Ok(None);
         }
         let place = Place {
             incarnation: self.bucket.incarnation,
@@ -198,7 +207,7 @@ impl Reader {
         let is_end = message.headers.as_ref().is_some_and(is_end);
         let version = self.bucket.version(place.sequence);
         let value = (!is_end).then_some(Versioned { value: message.payload, version });
-        Ok(Entry { place, subject, key, value })
+        Ok(Some(Entry { place, subject, key, value }))
     }
 
     /// Makes a consumer of what was not read yet, and tells if some of it may be gone.
@@ -217,12 +226,11 @@ impl Reader {
             ..pull::Config::default()
         };
         let bucket = Arc::clone(&self.bucket);
-        let (feed, info, waiting) = bucket
+        let (feed, info) = bucket
             .server
             .call(async |connection| {
                 let info = bucket.info_through(&connection).await?;
-                let (feed, waiting) = consume(&bucket, &connection, config).await?;
-                Ok((feed, info, waiting))
+                Ok((consume(&bucket, &connection, config).await?, info))
             })
             .await?;
         let told = self.missed(&info);
@@ -231,9 +239,6 @@ impl Reader {
         }
         // What was missed is read from a place of its own.
         self.feed = told.is_none().then_some(feed);
-        if waiting == 0 {
-            self.seen = self.seen.max(info.state.last_sequence);
-        }
         Ok(told)
     }
 
@@ -251,18 +256,12 @@ impl Reader {
     }
 
     /// Asks whether everything was read that is there now.
-    pub(super) async fn is_at_end(&mut self) -> bool {
-        let Some(feed) = &self.feed else { return false };
-        let (name, count) = (feed.name.clone(), feed.count);
-        let api = format!("CONSUMER.INFO.{}.{name}", self.bucket.stream);
-        let connection = feed.connection.clone();
-        let ask = async {
-            let answer = connection.ask::<consumer::Info>(api, &Nothing {}).await.ok()?;
-            answer.ok()
-        };
-        let limit = self.bucket.server.timeout();
-        let info = timeout(limit, ask).await.ok().flatten();
-        info.is_some_and(|info| info.num_pending == 0 && info.delivered.consumer_sequence == count)
+    ///
+    /// The consumer does not know: with replicas it may live on a server that is behind. So the
+    /// stream's leader has to have nothing more at all. That it has nothing up to some number would
+    /// not do: a message that is still on its way may have been replaced by a later one.
+    pub(super) async fn is_at_end(&self) -> bool {
+        self.feed.is_some() && self.bucket.is_last(self.last).await.unwrap_or(false)
     }
 
     /// Removes the consumer, which would else wait for a while for somebody to ask it.
@@ -280,12 +279,8 @@ impl Reader {
     }
 }
 
-/// A consumer, and how many messages wait for it.
-async fn consume(
-    bucket: &Bucket,
-    connection: &Connection,
-    config: pull::Config,
-) -> Result<(Feed, u64)> {
+/// Makes a consumer.
+async fn consume(bucket: &Bucket, connection: &Connection, config: pull::Config) -> Result<Feed> {
     let wrong = |error| Error::unavailable("making a consumer").with_source(error);
     let made =
         connection.jetstream().create_consumer_on_stream(config, &bucket.stream).await.map_err(
@@ -296,7 +291,7 @@ async fn consume(
                 _ => wrong(error),
             },
         )?;
-    let (name, waiting) = (made.cached_info().name.clone(), made.cached_info().num_pending);
+    let name = made.cached_info().name.clone();
     let messages = made
         .stream()
         .max_messages_per_batch(BATCH)
@@ -305,7 +300,7 @@ async fn consume(
         .messages()
         .await
         .map_err(|error| Error::unavailable("reading a consumer").with_source(error))?;
-    Ok((Feed { connection: connection.clone(), name, messages, count: 0 }, waiting))
+    Ok(Feed { connection: connection.clone(), name, messages, count: 0 })
 }
 
 /// Whether what was deleted right after `place` may have been swept away, by this host's clock.

@@ -141,13 +141,15 @@ impl Nats {
         let wanted = self.stream(&name);
         let opening = async |connection: Connection| {
             let version = connection.info().version;
+            // Before anything is made there.
+            connect::version::admit(server.server(), &version, OLDEST)?;
             let found = self.find_or_make(&connection, &wanted).await?;
             let is_direct = self.is_direct(&connection, &found.config).await;
             Ok((version, connection.max_payload(), found, is_direct))
         };
         let opened = server.recognised(server.call(opening).await).await;
         let (version, max_payload, info, is_direct) = opened?;
-        let offer = self.offer(server.server(), &version, max_payload, &info.config)?;
+        let offer = self.offer(&version, max_payload, &info.config);
         let bucket = Bucket {
             server,
             stream: wanted.name,
@@ -226,19 +228,12 @@ impl Nats {
         })
     }
 
-    fn offer(
-        &self,
-        server: &str,
-        version: &str,
-        max_payload: usize,
-        stream: &Config,
-    ) -> Result<Offer> {
-        connect::version::admit(server, version, OLDEST)?;
+    fn offer(&self, version: &str, max_payload: usize, stream: &Config) -> Offer {
         let most = match usize::try_from(stream.max_message_size) {
             Ok(most) if most > 0 => most.min(max_payload),
             _ => max_payload,
         };
-        Ok(Offer {
+        Offer {
             backend: format!("nats {version}").into(),
             levels: Levels {
                 consistency: match self.replicas {
@@ -256,7 +251,7 @@ impl Nats {
                 .filter(|emulated| self.replicas > 1 || emulated.ability != REPLACE)
                 .copied()
                 .collect(),
-        })
+        }
     }
 }
 
@@ -294,4 +289,23 @@ fn check(found: &Config, wanted: &Config) -> Result<()> {
         return differs("discard", &found.discard, &wanted.discard);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OLDEST;
+    use connect::version::admit;
+
+    #[test]
+    fn a_server_that_is_too_old_is_refused() {
+        for old in ["2.2.6", "2.7.4", "2.8.0", "2.8.4", "2.8.5-RC.1", "1.4.1", "0.9.6", ""] {
+            let refused = admit("nats h:4222", old, OLDEST).unwrap_err();
+            let words = format!("nats h:4222 is version {old}, and 2.9 is needed");
+            assert_eq!(refused.to_string(), words);
+        }
+        let new = ["2.9.0-RC.9", "2.9.0", "2.9.10", "2.10.0-beta.33", "2.11.0-preview.2", "2.12.1"];
+        for new in new.into_iter().chain(["2.13.0-dev", "3.0.0"]) {
+            admit("nats h:4222", new, OLDEST).unwrap();
+        }
+    }
 }

@@ -172,7 +172,8 @@ fn admit(full: &str, count: i32, number: &str, server: &str) -> Result<()> {
         return Err(Error::unsupported(format!("{server} is no PostgreSQL: {full}")));
     }
     if count < OLDEST {
-        return Err(Error::unsupported(format!("{server} is version {number}, and 13 is needed")));
+        return Err(Error::unsupported(format!("{server} is version {number}, and 13 is needed"))
+            .with_hint("update the server to 13 or newer"));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use libtest_mimic::Trial;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use testkit::certificates::Certificates;
 use testkit::servers::{Server, mysql_tls, mysql_with};
@@ -27,6 +28,7 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::mysql::a_write_that_ends_late_is_heard_of", late()),
         trial("faults::mysql::writers_and_watchers_lose_nothing", many()),
         trial("faults::mysql::a_deletion_that_was_forgotten_is_announced", forgotten()),
+        trial("faults::mysql::batches_of_every_size_are_whole", batches()),
         trial("faults::mysql::many_hosts_open_a_binding_at_once", openers()),
         trial("faults::mysql::a_binding_that_is_destroyed_leaves_nothing", destroyed()),
     ]
@@ -269,6 +271,31 @@ async fn openers() {
     let server = mysql_with(&[]);
     let settings = format!("{{ url = '{}' }}", url(&server));
     open_together(&settings).await;
+}
+
+/// What fills a statement up is seen by nobody.
+async fn batches() {
+    let server = mysql_with(&[]);
+    let store = open(&url(&server)).await.unwrap();
+    for number in (1..=17).chain([31, 43, 48, 63, 64, 65, 130, 255, 300]) {
+        let mut changes = store.watch(&WatchOptions::default()).await.unwrap();
+        let keys: Vec<String> = (0..number).map(|key| format!("{key:04}")).collect();
+        // Of different sizes, so that any of them may be the smallest.
+        let value = |key: usize| Bytes::from(vec![b'x'; (key * 7 + number) % 23]);
+        let entries: Vec<_> = keys.iter().cloned().zip((0..number).map(value)).collect();
+        store.set_many(entries, &PLAIN).await.unwrap();
+        let found = store.get_many(&keys, usize::MAX).await.unwrap();
+        let wanted: Vec<_> = (0..number).map(|key| Some(value(key))).collect();
+        assert_eq!(found, wanted, "{number}");
+        let mut told = BTreeSet::new();
+        while told.len() < number {
+            assert!(told.insert(heard(&mut changes).await.0), "{number}: a change comes once");
+        }
+        store.delete_many(&keys[1..], &PLAIN).await.unwrap();
+        let found = store.get_many(&keys, usize::MAX).await.unwrap();
+        assert_eq!(found.iter().filter(|value| value.is_some()).count(), 1, "{number}");
+        store.delete(&keys[0], &PLAIN).await.unwrap();
+    }
 }
 
 async fn destroyed() {

@@ -1,6 +1,6 @@
 //! Three servers that keep their streams together, of which one is away.
 
-use super::super::{PLAIN, all_there, bound, healed, put};
+use super::super::{PLAIN, all_there, bound, healed, heard, put};
 use crate::trial;
 use base::Kind;
 use base::offer::Consistency;
@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::program::Signal;
 use testkit::servers::NatsCluster;
-use wharf_keyvalue::{Change, Store, WatchOptions};
+use wharf_keyvalue::{Change, ListOptions, Store, WatchOptions};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         trial("faults::nats::a_cluster_that_loses_servers_loses_no_write", lost_servers()),
         trial("faults::nats::a_counter_counts_on_under_another_leader", counter()),
         trial("faults::nats::a_server_that_hangs_does_not_stop_the_cluster", hanging_server()),
+        trial("faults::nats::a_server_that_is_behind_hides_nothing", behind()),
     ]
 }
 
@@ -100,6 +101,57 @@ async fn hanging_server() {
         all_there(&store, &written).await;
     }
     assert!(written.len() > 100, "{} writes", written.len());
+}
+
+/// A server that is behind gives out what it has, and knows of no more.
+async fn behind() {
+    let cluster = NatsCluster::start_with_links().await;
+    let line = |node: usize| {
+        let url = cluster.nodes[node].url();
+        format!("{{ url = '{url}', replicas = 3, bucket = 'b', timeout = '10s' }}")
+    };
+    let store = bound(&line(0)).await.unwrap();
+    let mut changes = store.watch(&WatchOptions::default()).await.unwrap();
+    put(&store, "a").await.unwrap();
+    let (_, mut seen) = heard(&mut changes).await;
+    let leader = cluster.leader("KV_b");
+    for (round, follower) in [(leader + 1) % 3, (leader + 2) % 3].into_iter().enumerate() {
+        // The third hears both. Each store reads the stream from one of the three, by chance.
+        let third = 3 - leader - follower;
+        let (mut stores, line) = (Vec::new(), line(third));
+        for _ in 0..8 {
+            stores.push(bound(&line).await.unwrap());
+        }
+        for store in &stores {
+            assert_eq!(listed(store).await.len(), 1 + 2 * round);
+        }
+        cluster.stall(leader, follower, true);
+        let keys = [format!("b{round}"), format!("c{round}")];
+        put(&stores[0], &keys[0]).await.unwrap();
+        put(&stores[1], &keys[1]).await.unwrap();
+        let asked = stores.iter().map(async |store| {
+            assert_eq!(listed(store).await.len(), 3 + 2 * round);
+            let from = WatchOptions { from: Some(seen), ..WatchOptions::default() };
+            let mut resumed = store.watch(&from).await.unwrap();
+            let mut last = seen;
+            for key in &keys {
+                let (told, position) = heard(&mut resumed).await;
+                assert_eq!(told, *key);
+                last = position;
+            }
+            last
+        });
+        let thaw = async {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            cluster.stall(leader, follower, false);
+        };
+        let (told, ()) = futures::join!(futures::future::join_all(asked), thaw);
+        seen = told[0];
+    }
+}
+
+async fn listed(store: &Arc<dyn Store>) -> Vec<String> {
+    store.list(&ListOptions::default()).await.unwrap().keys
 }
 
 /// No acknowledged increment is lost, none counts twice, and who watches hears of the last.
