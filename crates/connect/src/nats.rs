@@ -5,6 +5,7 @@
 //! lost here, with all that waited on it, and the next call makes a new one.
 
 mod dial;
+mod talk;
 
 use crate::gate::Gate;
 use crate::look::{self, Meant};

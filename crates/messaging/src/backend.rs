@@ -1,13 +1,27 @@
 //! The brokers. To add one: a file, its `mod`, its line in the list.
 
 pub mod memory;
+#[cfg(feature = "nats")]
+pub mod nats;
 
 use crate::{Best, Broker};
 use base::Entry;
 use base::backend::backend;
+#[cfg(not(feature = "nats"))]
+use base::backend::missing;
 
 /// Every backend that a binding's URL may choose.
-pub const BACKENDS: &[Entry<dyn Broker>] = &[backend::<memory::Memory>()];
+pub const BACKENDS: &[Entry<dyn Broker>] = &[
+    backend::<memory::Memory>(),
+    #[cfg(feature = "nats")]
+    backend::<nats::Nats>(),
+    #[cfg(not(feature = "nats"))]
+    missing("nats", &["nats", "tls"]),
+];
 
 /// What each of them can offer at most.
-pub const BEST: &[Best] = &[memory::BEST];
+pub const BEST: &[Best] = &[
+    memory::BEST,
+    #[cfg(feature = "nats")]
+    nats::BEST,
+];
