@@ -1,11 +1,14 @@
 //! What is said over a connection besides JetStream's API: to subjects, to inboxes, and from them.
 
-use super::{Connection, Unheard};
+use super::{Answer, Connection, Stored, Unheard};
 use async_nats::client::RequestErrorKind;
-use async_nats::{HeaderMap, Message, Subscriber};
+use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
+
+/// A message for a stream: its subject, headers and payload.
+pub type Parcel = (String, HeaderMap, Bytes);
 
 impl Connection {
     /// A word that nobody else has used, for an inbox.
@@ -71,5 +74,38 @@ impl Connection {
             RequestErrorKind::TimedOut => self.error(Kind::Timeout, error),
             _ => self.is_gone(),
         })
+    }
+
+    /// Publishes messages to streams in their order, and waits until all became something.
+    ///
+    /// # Errors
+    /// `Unavailable` where the connection was lost: then nobody knows what became of any. Of each
+    /// those of [`publish`](Self::publish).
+    pub async fn publish_each(
+        &self,
+        parcels: Vec<Parcel>,
+    ) -> Result<Vec<Result<Answer<Stored>>>> {
+        let inbox = format!("_INBOX.{}", self.unique());
+        let mut answers = self.listen(format!("{inbox}.*")).await?;
+        let mut outcomes: Vec<Option<Result<Answer<Stored>>>> = Vec::with_capacity(parcels.len());
+        for (number, (subject, headers, payload)) in parcels.into_iter().enumerate() {
+            let reply = format!("{inbox}.{number}");
+            outcomes.push(match self.send(subject, Some(reply), headers, payload).await {
+                Err(error) if error.kind() == Kind::TooLarge => Some(Err(error)),
+                sent => sent.map(|()| None)?,
+            });
+        }
+        while outcomes.iter().any(Option::is_none) {
+            let answer = answers.next().await.ok_or_else(|| self.is_gone())?;
+            let number = answer.subject.rsplit('.').next().and_then(|word| word.parse().ok());
+            let number: usize = number.unwrap_or(usize::MAX);
+            if let Some(outcome) = outcomes.get_mut(number) {
+                *outcome = Some(match answer.status {
+                    Some(StatusCode::NO_RESPONDERS) => Err(self.nobody().with_source(Unheard)),
+                    _ => self.stored(&answer.payload),
+                });
+            }
+        }
+        Ok(outcomes.into_iter().flatten().collect())
     }
 }

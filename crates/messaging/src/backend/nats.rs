@@ -16,14 +16,12 @@ use crate::{
     Broker, Checked, Message, Offer, PublishOptions, Published, RequestOptions, Subscriber,
     Subscription, is_inbox,
 };
-use async_nats::jetstream::ErrorCode;
 use async_trait::async_trait;
 use base::{Backend, Error, Kind, Place, Result};
-use connect::nats::{Connection, Stored, is_unheard};
+use connect::nats::{Answer, Connection, Parcel, Stored, is_unheard};
 use connect::tls::Trust;
-use futures::StreamExt as _;
 use std::sync::Arc;
-use stream::{PAUSE, Stream};
+use stream::{DUPLICATE, PAUSE, Stream};
 use sweep::Room;
 use taker::Taker;
 use tokio::task::JoinSet;
@@ -34,8 +32,6 @@ pub use settings::Nats;
 
 /// So many messages of a batch are on their way at once.
 const BATCH: usize = 64;
-/// What a server of 2.10 or newer says of a message whose duplicate is on its way.
-const DUPLICATE: ErrorCode = ErrorCode(10158);
 
 impl Backend for Nats {
     type Contract = dyn Broker;
@@ -71,12 +67,7 @@ pub struct Streams {
 
 impl Streams {
     /// Publishes to the stream.
-    async fn publish_now(
-        &self,
-        topic: &str,
-        message: Message,
-        _options: &PublishOptions,
-    ) -> Result<Published> {
+    async fn publish_now(&self, topic: &str, message: Message) -> Result<Published> {
         let stream = &self.stream;
         let subject = stream.subject(topic);
         let (headers, payload) = replies::sealed(stream, message);
@@ -95,15 +86,70 @@ impl Streams {
             }
             sleep(PAUSE).await;
         };
-        let stored = match (stream.server.call(exchange).await, &self.room) {
-            (Err(full), Some(room)) if full.kind() == Kind::Exhausted => {
-                let behind = room.make(stream).await?;
-                stream.server.call(exchange).await.map_err(|full| hinted(full, behind))?
+        let stored = match stream.server.call(exchange).await {
+            Err(full) if full.kind() == Kind::Exhausted => {
+                let behind = self.make_room().await?;
+                stream.server.call(exchange).await.map_err(|full| hinted(full, behind))
             }
-            (stored, _) => stored?,
+            stored => stored,
         };
-        let Stored { sequence, duplicate } = stored;
-        Ok(Published { position: Some(stream.position(sequence)), duplicate })
+        stored.map(|stored| self.published(stored))
+    }
+}
+
+impl Streams {
+    /// Publishes to the stream in this order. As long as none behind it was stored, what took no
+    /// effect is sent again.
+    async fn publish_together(&self, parcels: Vec<Parcel>) -> Vec<Result<Published>> {
+        let stream = &self.stream;
+        let end = Instant::now() + stream.server.timeout() * 3 / 4;
+        let (mut rest, mut outcomes) = (parcels.as_slice(), Vec::with_capacity(parcels.len()));
+        let mut has_made_room = self.room.is_none();
+        while !rest.is_empty() {
+            let parcels = rest.to_vec();
+            let exchange = async |connection: Connection| {
+                let answers = connection.publish_each(parcels).await?;
+                let refused = |refusal| stream.refused(&connection, refusal);
+                let stored = |answer: Result<Answer<Stored>>| answer?.map_err(refused);
+                Ok(answers.into_iter().map(stored).collect::<Vec<Result<Stored>>>())
+            };
+            let mut said = match stream.server.call(exchange).await {
+                Ok(said) => said,
+                Err(error) => rest.iter().map(|_| Err(error.again())).collect(),
+            };
+            let is_full = |error: &Error| error.kind() == Kind::Exhausted;
+            let may_wait = stream.is_replicated && Instant::now() < end;
+            let is_again = |outcome: &Result<Stored>| match outcome {
+                Err(error) if is_full(error) => !has_made_room,
+                Err(error) => may_wait && is_unheard(error),
+                Ok(_) => false,
+            };
+            let again = said.iter().rev().take_while(|outcome| is_again(outcome)).count();
+            let done = said.len() - again;
+            if said.iter().skip(done).any(|outcome| outcome.as_ref().is_err_and(is_full)) {
+                has_made_room = true;
+                // What keeps it from that is told by the next try.
+                drop(self.make_room().await);
+            } else if again > 0 {
+                sleep(PAUSE).await;
+            }
+            said.truncate(done);
+            outcomes.extend(said.into_iter().map(|stored| stored.map(|it| self.published(it))));
+            rest = rest.get(done..).unwrap_or_default();
+        }
+        outcomes
+    }
+
+    fn published(&self, Stored { sequence, duplicate }: Stored) -> Published {
+        Published { position: Some(self.stream.position(sequence)), duplicate }
+    }
+
+    /// Removes what every group is done with. Returns the consumer that is behind all others.
+    async fn make_room(&self) -> Result<Option<String>> {
+        match &self.room {
+            Some(room) => room.make(&self.stream).await,
+            None => Ok(None),
+        }
     }
 }
 
@@ -126,13 +172,13 @@ impl Broker for Streams {
         &self,
         topic: &str,
         message: Message,
-        options: &PublishOptions,
+        _options: &PublishOptions,
     ) -> Result<Published> {
         if is_inbox(topic) {
             replies::reply(&self.stream, topic, message).await?;
             return Ok(Published::default());
         }
-        self.publish_now(topic, message, options).await
+        self.publish_now(topic, message).await
     }
 
     async fn publish_many(
@@ -140,11 +186,21 @@ impl Broker for Streams {
         messages: Vec<(String, Message)>,
         options: &PublishOptions,
     ) -> Vec<Result<Published>> {
-        // They are sent in their order, and answered in any.
-        let publishing = messages.into_iter().map(async |(topic, message)| {
-            self.publish(&topic, message, options).await
-        });
-        futures::stream::iter(publishing).buffered(BATCH).collect().await
+        let mut outcomes = Vec::with_capacity(messages.len());
+        let mut waiting = Vec::new();
+        for (topic, message) in messages {
+            if is_inbox(&topic) || waiting.len() >= BATCH {
+                outcomes.extend(self.publish_together(std::mem::take(&mut waiting)).await);
+            }
+            if is_inbox(&topic) {
+                outcomes.push(self.publish(&topic, message, options).await);
+            } else {
+                let (headers, payload) = replies::sealed(&self.stream, message);
+                waiting.push((self.stream.subject(&topic), headers, payload));
+            }
+        }
+        outcomes.extend(self.publish_together(waiting).await);
+        outcomes
     }
 
     async fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Subscriber>> {

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and clippy sees tests only where libtest runs them"
 )]
 
+mod faults;
 mod model;
 
 use std::process::ExitCode;
@@ -21,5 +22,6 @@ fn main() -> ExitCode {
         (broker.offer().levels, &broker.offer().emulated)
     }));
     trials.extend(model::trials());
+    trials.extend(faults::trials());
     testkit::conformance::run(trials)
 }

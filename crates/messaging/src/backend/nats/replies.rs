@@ -2,7 +2,7 @@
 
 use super::stream::Stream;
 use super::{Streams, letter};
-use crate::{Filter, INBOX, Message, PublishOptions, RequestOptions};
+use crate::{Filter, INBOX, Message, RequestOptions};
 use async_nats::{HeaderMap, Subscriber};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
@@ -63,7 +63,7 @@ pub(super) async fn request(
     };
     let (connection, reply_to, mut replies) = stream.server.call(listen).await?;
     let message = Message { reply_to: Some(reply_to), ..message };
-    streams.publish_now(topic, message, &PublishOptions::default()).await?;
+    streams.publish_now(topic, message).await?;
     let mut found = Vec::new();
     let soon = (Instant::now() + SOON).min(end);
     tokio::select! {

@@ -95,8 +95,8 @@ pub struct Nats {
     /// much as the server has.
     #[serde(default)]
     pub max_size: Option<Size>,
-    /// For how long a message is kept that every group is done with, for those that come later; at
-    /// least `"2m"`. Default `"1h"`; with `stream`, which others may read too, for ever.
+    /// For how long a message is kept that every group is done with, for those that come later: two
+    /// minutes in any case. Default `"1h"`; with `stream`, which others may read too, for ever.
     #[serde(default, deserialize_with = "some_duration")]
     pub max_age: Option<Duration>,
     /// After how long without a subscriber a group is forgotten; at least `"1m"`. Default `"30d"`.
@@ -152,8 +152,8 @@ impl Nats {
         if self.max_size.is_some_and(|size| !(0x1_0000..1 << 62).contains(&size.0)) {
             return Err(Error::invalid("`max-size` is at least 64KiB"));
         }
-        if self.max_age.is_some_and(|age| age < WINDOW) {
-            return Err(Error::invalid("`max-age` is at least 2m"));
+        if self.max_age.is_some_and(|age| age < Duration::from_secs(1)) {
+            return Err(Error::invalid("`max-age` is at least a second"));
         }
         if self.forget_groups < Duration::from_secs(60) {
             return Err(Error::invalid("`forget-groups` is at least 1m"));
@@ -202,6 +202,7 @@ impl Nats {
             is_replicated: self.replicas > 1,
             is_shared: self.stream.is_some(),
             is_old: is_older(&version, CHANGES),
+            window: info.config.duplicate_window.min(WINDOW),
             forget_groups: self.forget_groups,
             handed: Handed::default(),
         };

@@ -15,6 +15,9 @@ use tokio::time::{sleep, timeout};
 /// How long to wait before a message that nobody heard is sent again.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
+/// What a server of 2.10 or newer says of a message whose duplicate is on its way.
+pub(super) const DUPLICATE: ErrorCode = ErrorCode(10158);
+
 /// A stream that is there.
 pub(super) struct Stream {
     pub(super) server: Server,
@@ -29,6 +32,8 @@ pub(super) struct Stream {
     pub(super) is_shared: bool,
     /// Whether the server forgets messages when the filter of a consumer gets its first `*`.
     pub(super) is_old: bool,
+    /// How long the ids of messages are known.
+    pub(super) window: Duration,
     /// After how long without a subscriber the server forgets a group.
     pub(super) forget_groups: Duration,
     /// What was handed out by this host.
@@ -240,6 +245,10 @@ impl Stream {
     }
 
     pub(super) fn refused(&self, by: &Connection, refusal: Refusal) -> Error {
+        if refusal.error_code() == DUPLICATE {
+            return Error::unavailable("another message with this id is on its way")
+                .with_source(refusal);
+        }
         let error = by.refused(refusal);
         match error.kind() {
             Kind::NotFound => self.is_gone().with_source(error),

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// So long the ids of messages are known, and so these are kept.
+/// So long the ids of messages are known on a stream of ours.
 pub(super) const WINDOW: Duration = Duration::from_secs(120);
 /// The pause between two sweeps, at most.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -22,15 +22,14 @@ const LONGEST: Duration = Duration::from_secs(300);
 pub(super) struct Room(Mutex<Option<Instant>>);
 
 impl Room {
-    /// Removes what every group is done with, except the newest, and says which consumer is behind
-    /// all others.
+    /// Removes what every group is done with and says which consumer is behind all others.
     pub(super) async fn make(&self, stream: &Stream) -> Result<Option<String>> {
         let mut last = self.0.lock().await;
         // Others have just done so.
         if last.is_some_and(|last| last.elapsed() < PAUSE) {
             return Ok(None);
         }
-        let swept = sweep(stream, WINDOW).await;
+        let swept = sweep(stream, Duration::ZERO).await;
         *last = Some(Instant::now());
         swept
     }
@@ -47,11 +46,12 @@ pub(super) async fn run(stream: Arc<Stream>, age: Duration) {
     }
 }
 
-/// Removes what is older than `age` and what every group is done with. Returns the consumer that is
-/// furthest behind.
+/// Removes what is older than `age` and what every group is done with, except messages whose ids are
+/// still known. Returns the consumer that is furthest behind.
 pub(super) async fn sweep(stream: &Stream, age: Duration) -> Result<Option<String>> {
     let state = stream.info().await?.state;
-    let before = SystemTime::now() - age;
+    // After a crash the server looks up the ids that it has to know in the messages.
+    let before = SystemTime::now() - age.max(stream.window);
     let oldest = u64::try_from(state.first_timestamp.unix_timestamp_nanos()).unwrap_or_default();
     let oldest = SystemTime::UNIX_EPOCH + Duration::from_nanos(oldest);
     if state.messages == 0 || oldest >= before {
