@@ -143,7 +143,7 @@ impl Handing<'_> {
     /// Publishes the message to where those go that nobody could handle, and is done with it. If
     /// that fails it is tried again later, with the message.
     async fn give_up(&self, delivery: Delivery, why: &str) -> Result<()> {
-        let component = self.receiver.borrow().guest.name().clone();
+        let component = Arc::clone(self.receiver.borrow().guest.name());
         let (binding, topic, attempt) = (self.binding, delivery.topic.as_str(), delivery.attempt);
         let Some(dead_letters) = &self.rules.dead_letters else {
             tracing::error!(

@@ -81,10 +81,7 @@ impl Connection {
     /// # Errors
     /// `Unavailable` where the connection was lost: then nobody knows what became of any. Of each
     /// those of [`publish`](Self::publish).
-    pub async fn publish_each(
-        &self,
-        parcels: Vec<Parcel>,
-    ) -> Result<Vec<Result<Answer<Stored>>>> {
+    pub async fn publish_each(&self, parcels: Vec<Parcel>) -> Result<Vec<Result<Answer<Stored>>>> {
         let inbox = format!("_INBOX.{}", self.unique());
         let mut answers = self.listen(format!("{inbox}.*")).await?;
         let mut outcomes: Vec<Option<Result<Answer<Stored>>>> = Vec::with_capacity(parcels.len());

@@ -21,7 +21,7 @@ use base::{Backend, Error, Kind, Place, Result};
 use connect::nats::{Answer, Connection, Parcel, Stored, is_unheard};
 use connect::tls::Trust;
 use std::sync::Arc;
-use stream::{DUPLICATE, PAUSE, Stream};
+use stream::{DUPLICATE, LONGEST, PAUSE, Stream};
 use sweep::Room;
 use taker::Taker;
 use tokio::task::JoinSet;
@@ -204,7 +204,9 @@ impl Broker for Streams {
     }
 
     async fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Subscriber>> {
-        let joined = group::join(&self.stream, subscription).await?;
+        let deadline = subscription.deadline.min(LONGEST);
+        let subscription = Subscription { deadline, ..subscription.clone() };
+        let joined = group::join(&self.stream, &subscription).await?;
         Ok(Box::new(Taker::new(&self.stream, joined, subscription)))
     }
 

@@ -58,7 +58,7 @@ pub(super) fn link<T: Send + 'static>(
 
 /// A change of a message that has no way to fail but one: the host keeps no more.
 fn kept<T>(outcome: base::Result<T>) -> wasmtime::Result<T> {
-    outcome.map_err(|_| Ended::Limit("hostcall-buffer").into())
+    outcome.map_err(|_too_large| Ended::Limit("hostcall-buffer").into())
 }
 
 impl types::Host for Host<'_> {

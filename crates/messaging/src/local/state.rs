@@ -28,6 +28,9 @@ pub(crate) struct Retention {
     pub(crate) groups: Duration,
 }
 
+/// What a group was given, and the token under which it is out.
+pub(super) type Handed = (Taken, u64);
+
 pub(super) struct State<L> {
     pub(super) log: L,
     clock: Clock,
@@ -241,7 +244,7 @@ impl<L: Log> State<L> {
         &mut self,
         id: u64,
         deadline: Duration,
-    ) -> Result<(Option<(Taken, u64)>, Option<Duration>)> {
+    ) -> Result<(Option<Handed>, Option<Duration>)> {
         let (now, until) = (self.clock.now(), self.clock.deadline(deadline));
         let token = self.number();
         let Self { groups, log, .. } = self;
@@ -286,7 +289,7 @@ impl<L: Log> State<L> {
             Ok(incarnation) if incarnation == self.incarnation => {}
             _ => return Err(wrong()),
         }
-        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let number: u64 = number.parse().map_err(|_no_number| wrong())?;
         if number < self.log.next() { Ok(number) } else { Err(wrong()) }
     }
 }

@@ -14,7 +14,7 @@ use connect::nats::Connection;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// So many messages a group may have that it is not done with. It goes no further then.
 const PENDING: usize = 1 << 17;
@@ -22,6 +22,8 @@ const PENDING: usize = 1 << 17;
 const WAITING: usize = 4096;
 /// After so long the server forgets who is alone and does not come back.
 const INACTIVE: Duration = Duration::from_secs(300);
+/// The year 9000, from 1970 on.
+const FAR: Duration = Duration::from_secs(221_845_392_000);
 /// What comes before the topics in the description of a consumer.
 const TOPICS: &str = "topics: ";
 /// The most bytes in a description, with room for the words before it.
@@ -74,7 +76,9 @@ pub(super) async fn join(stream: &Stream, subscription: &Subscription) -> Result
                 None => return Ok(joined),
                 Some(config) => config,
             },
-            None => asked.clone().into_iter().chain(fixed(&consumer)).chain(begin.clone()).collect(),
+            None => {
+                asked.clone().into_iter().chain(fixed(&consumer)).chain(begin.clone()).collect()
+            }
         };
         if create(stream, &consumer, &config).await? {
             return Ok(joined);
@@ -151,7 +155,10 @@ fn start(stream: &Stream, start: &crate::Start, last: u64) -> Result<Start> {
             from_sequence(sequence.ok_or_else(wrong)? + 1)
         }
         Since(time) => {
-            let time = humantime::format_rfc3339_nanos(*time).to_string();
+            // What can be written as a date of four digits.
+            let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let time = SystemTime::UNIX_EPOCH + since.min(FAR);
+            let time = humantime::format_rfc3339_nanos(time).to_string();
             map(json!({ "deliver_policy": "by_start_time", "opt_start_time": time }))
         }
     })

@@ -3,7 +3,7 @@
 //! The server takes a verdict from whoever sends one, however late. So this host notes which
 //! deliveries are the last ones of their messages, and until when, and sends no verdict of others.
 
-use super::stream::Stream;
+use super::stream::{LONGEST, Stream, nanoseconds};
 use crate::{Settle, Verdict, late};
 use async_trait::async_trait;
 use base::{Result, lock};
@@ -161,7 +161,8 @@ impl Settle for Out {
             Verdict::Ack => (Bytes::from_static(b"+ACK"), true),
             Verdict::Nack(Duration::ZERO) => (Bytes::from_static(b"-NAK"), false),
             Verdict::Nack(delay) => {
-                (format!("-NAK {{\"delay\": {}}}", delay.as_nanos()).into(), false)
+                let delay = nanoseconds(delay.min(LONGEST));
+                (format!("-NAK {{\"delay\": {delay}}}").into(), false)
             }
         };
         // Whoever gives up now has said it, or it comes again at its deadline.

@@ -123,9 +123,9 @@ fn in_order(headers: &HeaderMap, order: &str) -> Vec<(String, String)> {
     }
     let mut rest: Vec<_> = values.into_iter().collect();
     rest.sort_by_key(|(name, _)| *name);
-    let rest = rest.into_iter().flat_map(|(name, values)| {
-        values.map(move |value| (name.to_owned(), value))
-    });
+    let rest = rest
+        .into_iter()
+        .flat_map(|(name, values)| values.map(move |value| (name.to_owned(), value)));
     found.extend(rest);
     found
 }

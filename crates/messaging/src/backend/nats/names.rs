@@ -59,7 +59,8 @@ pub(super) fn covering(filters: &[Filter]) -> String {
 }
 
 fn both(one: &str, other: &str) -> String {
-    let (one, other): (Vec<&str>, Vec<&str>) = (one.split('.').collect(), other.split('.').collect());
+    let (one, other): (Vec<&str>, Vec<&str>) =
+        (one.split('.').collect(), other.split('.').collect());
     let is_open = [&one, &other].iter().any(|words| words.last() == Some(&">"));
     let is_open = is_open || one.len() != other.len();
     let shortest = one.len().min(other.len());

@@ -35,6 +35,8 @@ const SILENCE: Duration = Duration::from_millis(2500);
 const AHEAD: usize = 32;
 /// Which is this.
 const NO_TIME: Duration = Duration::from_millis(50);
+/// Where they have fewer bytes together.
+const LARGE: usize = 1 << 20;
 /// For so long a message waits at most for somebody to take it.
 const HOLD: Duration = Duration::from_secs(5);
 /// How long to wait before a request that was refused is made again.
@@ -62,8 +64,9 @@ pub(super) struct Pump {
     feed: Option<Feed>,
     /// So many messages more than are waited for are asked for.
     ahead: usize,
-    /// When the last of those came that were asked for together.
+    /// When the last of those came that were asked for together, and how large they were.
     filled: Option<Instant>,
+    size: usize,
     /// Nothing is asked for before.
     not_before: Instant,
 }
@@ -116,6 +119,7 @@ impl Pump {
             feed: None,
             ahead: 0,
             filled: None,
+            size: 0,
             not_before: Instant::now(),
         }
     }
@@ -201,6 +205,7 @@ impl Pump {
         }
         let Some(feed) = &mut self.feed else { return Ok(()) };
         let were_gone = self.filled.take().is_some_and(|filled| filled.elapsed() < NO_TIME);
+        let were_gone = were_gone && std::mem::take(&mut self.size) < LARGE;
         self.ahead = if were_gone { (self.ahead * 2 + 1).min(AHEAD) } else { 0 };
         while self.reserved.len() < self.asks.len() + self.ahead
             && let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned()
@@ -264,6 +269,7 @@ impl Pump {
     async fn admit(&mut self, message: Message) -> Result<()> {
         let Some(feed) = &mut self.feed else { return Ok(()) };
         let connection = feed.connection.clone();
+        self.size += message.length;
         if let Some(request) = &mut feed.request {
             request.left = request.left.saturating_sub(1);
             if request.left == 0 {
@@ -301,7 +307,7 @@ impl Pump {
         out.permit = Some(permit);
         let topic = topic.to_owned();
         let headers = message.headers.unwrap_or_default();
-        let reply_to = headers.get(letter::REPLY_TO).map(|to| self.reply_to(to.as_str()));
+        let reply_to = headers.get(letter::REPLY_TO).and_then(|to| self.reply_to(to.as_str()));
         let letter = letter::unpack(&headers, message.payload);
         self.held.push_back(Held {
             out,
@@ -313,11 +319,12 @@ impl Pump {
         Ok(())
     }
 
-    /// The topic for replies that a message names: other programs publish to a subject.
-    fn reply_to(&self, subject: &str) -> String {
-        match subject.strip_prefix("_INBOX.").and_then(|rest| rest.split_once('.')) {
-            Some((stream, rest)) if stream == self.stream.name => format!("{INBOX}.{rest}"),
-            _ => self.stream.topic(subject).unwrap_or(subject).to_owned(),
+    /// The topic for replies that a message names as a subject. Those of other programs are none.
+    fn reply_to(&self, subject: &str) -> Option<String> {
+        let inbox = subject.strip_prefix("_INBOX.").and_then(|rest| rest.split_once('.'));
+        match inbox {
+            Some((stream, rest)) if stream == self.stream.name => Some(format!("{INBOX}.{rest}")),
+            _ => self.stream.topic(subject).map(str::to_owned),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Requests, and the replies to them, which go past the stream.
 
-use super::stream::Stream;
+use super::stream::{LONGEST, Stream};
 use super::{Streams, letter};
 use crate::{Filter, INBOX, Message, RequestOptions};
 use async_nats::{HeaderMap, Subscriber};
@@ -52,7 +52,7 @@ pub(super) async fn request(
     message: Message,
     options: &RequestOptions,
 ) -> Result<Vec<Message>> {
-    let end = Instant::now() + options.timeout;
+    let end = Instant::now() + options.timeout.min(LONGEST);
     let stream = &streams.stream;
     let listen = async |connection: Connection| {
         let reply_to = format!("{INBOX}.{}", connection.unique());

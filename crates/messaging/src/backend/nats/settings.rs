@@ -1,7 +1,7 @@
 //! The settings of a binding in NATS, its stream, and what the live server adds to its offer.
 
 use super::handed::Handed;
-use super::stream::{Stream, incarnation};
+use super::stream::{LONGEST, Stream, incarnation};
 use super::sweep::WINDOW;
 use super::{letter, names};
 use crate::{Best, Emulated, Levels, Offer, check_topic, is_inbox};
@@ -203,7 +203,7 @@ impl Nats {
             is_shared: self.stream.is_some(),
             is_old: is_older(&version, CHANGES),
             window: info.config.duplicate_window.min(WINDOW),
-            forget_groups: self.forget_groups,
+            forget_groups: self.forget_groups.min(LONGEST),
             handed: Handed::default(),
         };
         Ok((stream, offer))

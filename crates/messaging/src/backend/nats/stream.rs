@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 /// How long to wait before a message that nobody heard is sent again.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
+/// Longer than anybody waits for anything, and short enough to be added to every time.
+pub(super) const LONGEST: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// What a server of 2.10 or newer says of a message whose duplicate is on its way.
 pub(super) const DUPLICATE: ErrorCode = ErrorCode(10158);
 
@@ -124,7 +126,8 @@ impl Stream {
     pub(super) async fn info(&self) -> Result<Info> {
         self.server
             .read(async |connection: Connection| {
-                let asked = self.insist::<Info>(&connection, "STREAM.INFO", "", &Nothing {}).await?;
+                let asked =
+                    self.insist::<Info>(&connection, "STREAM.INFO", "", &Nothing {}).await?;
                 let info = asked.map_err(|refusal| self.refused(&connection, refusal))?;
                 match incarnation(&info) == self.incarnation {
                     true => Ok(info),
@@ -139,8 +142,9 @@ impl Stream {
         self.server
             .read(async |connection: Connection| {
                 let api = format!(".{name}");
-                let asked =
-                    self.insist::<Consumer>(&connection, "CONSUMER.INFO", &api, &Nothing {}).await?;
+                let asked = self
+                    .insist::<Consumer>(&connection, "CONSUMER.INFO", &api, &Nothing {})
+                    .await?;
                 self.unless_gone(&connection, asked)
             })
             .await
@@ -154,7 +158,8 @@ impl Stream {
             let page = self
                 .server
                 .read(async |connection: Connection| {
-                    let asked = self.insist::<Page>(&connection, "CONSUMER.LIST", "", &from).await?;
+                    let asked =
+                        self.insist::<Page>(&connection, "CONSUMER.LIST", "", &from).await?;
                     asked.map_err(|refusal| self.refused(&connection, refusal))
                 })
                 .await?;
@@ -189,9 +194,8 @@ impl Stream {
         let question = PurgeRequest { sequence: Some(sequence + 1), filter, keep: None };
         self.server
             .call(async |connection: Connection| {
-                let asked = self
-                    .insist::<IgnoredAny>(&connection, "STREAM.PURGE", "", &question)
-                    .await?;
+                let asked =
+                    self.insist::<IgnoredAny>(&connection, "STREAM.PURGE", "", &question).await?;
                 asked.map(drop).map_err(|refusal| self.refused(&connection, refusal))
             })
             .await

@@ -51,7 +51,8 @@ pub(super) async fn run(stream: Arc<Stream>, age: Duration) {
 pub(super) async fn sweep(stream: &Stream, age: Duration) -> Result<Option<String>> {
     let state = stream.info().await?.state;
     // After a crash the server looks up the ids that it has to know in the messages.
-    let before = SystemTime::now() - age.max(stream.window);
+    let before = SystemTime::now().checked_sub(age.max(stream.window));
+    let Some(before) = before else { return Ok(None) };
     let oldest = u64::try_from(state.first_timestamp.unix_timestamp_nanos()).unwrap_or_default();
     let oldest = SystemTime::UNIX_EPOCH + Duration::from_nanos(oldest);
     if state.messages == 0 || oldest >= before {

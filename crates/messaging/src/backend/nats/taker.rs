@@ -25,11 +25,11 @@ pub(super) struct Taker {
 }
 
 impl Taker {
-    pub(super) fn new(stream: &Arc<Stream>, joined: Joined, subscription: &Subscription) -> Self {
+    pub(super) fn new(stream: &Arc<Stream>, joined: Joined, subscription: Subscription) -> Self {
         let (asks, asked) = mpsc::channel(ASKS);
         let (closed, is_closed) = watch::channel(false);
         let (runs, running) = watch::channel(());
-        let pump = Pump::new(Arc::clone(stream), joined, subscription.clone());
+        let pump = Pump::new(Arc::clone(stream), joined, subscription);
         let mut task = JoinSet::new();
         task.spawn(async move {
             pump.run(asked, is_closed).await;
@@ -61,6 +61,6 @@ impl Drop for Taker {
     fn drop(&mut self) {
         self.closed.send_replace(true);
         // What is on its way from the server is given back before it ends.
-        self.task.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).detach_all();
+        base::lock(&self.task).detach_all();
     }
 }

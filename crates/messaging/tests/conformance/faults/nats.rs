@@ -32,10 +32,8 @@ pub(super) fn trials() -> Vec<Trial> {
     trials.extend(testkit::conformance::trials_with("nats-cluster", PROMISES, |place| {
         let settings = NatsCluster::shared().settings();
         let place = Place { capability: "messaging", ..place };
-        async move {
-            base::backend::open_line(BACKENDS, &format!("{{ {settings} }}"), place).await
-        }
-        .boxed()
+        async move { base::backend::open_line(BACKENDS, &format!("{{ {settings} }}"), place).await }
+            .boxed()
     }));
     trials
 }
@@ -74,8 +72,7 @@ async fn tls() {
     let url = format!("tls://{}", server.address());
     let error = bound(&format!("{{ url = '{url}' }}")).await.err().unwrap();
     assert_eq!(error.kind(), Kind::Invalid, "{error}");
-    let (ca, certificate, key) =
-        (&certificates.ca, &certificates.client, &certificates.client_key);
+    let (ca, certificate, key) = (&certificates.ca, &certificates.client, &certificates.client_key);
     let (ca, certificate, key) = (ca.display(), certificate.display(), key.display());
     let settings =
         format!("{{ url = '{url}', ca = '{ca}', certificate = '{certificate}', key = '{key}' }}");
@@ -97,10 +94,7 @@ async fn other_stream() {
         (stream::Config { max_messages_per_subject: 1, ..plain() }, "max_msgs_per_subject"),
         (stream::Config { storage: stream::StorageType::Memory, ..plain() }, "storage"),
         (stream::Config { subjects: vec!["orders.*".to_owned()], ..plain() }, "subjects"),
-        (
-            stream::Config { retention: stream::RetentionPolicy::Interest, ..plain() },
-            "retention",
-        ),
+        (stream::Config { retention: stream::RetentionPolicy::Interest, ..plain() }, "retention"),
     ];
     let url = server.url();
     for (config, word) in configs {
