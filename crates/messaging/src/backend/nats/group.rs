@@ -1,11 +1,11 @@
 //! The consumers of groups: how one is found or made, what it covers, where it begins.
 //!
-//! A server older than 2.10 knows one filter for each consumer, so that of a group covers all of
-//! its topics and perhaps more; who takes messages passes by those that are for no topic of the
-//! group. What these are is written in the consumer's description, where every host finds it.
+//! A server older than 2.10 knows one filter for each consumer, and a newer one none that meet. So
+//! that of a group may cover more than its topics; who takes messages passes by those that are for
+//! no topic of the group. What these are is written in the consumer's description, where every host finds it.
 
 use super::names;
-use super::stream::{Consumer, Stream, nanoseconds};
+use super::stream::{Consumer, Stream, filters, nanoseconds};
 use crate::{Filter, Subscription};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::AckPolicy;
@@ -115,17 +115,25 @@ fn settings(stream: &Stream, subscription: &Subscription) -> Result<Map<String, 
             topics.len()
         )));
     }
-    let mut filter = names::covering(&subscription.topics);
-    if stream.is_old {
-        filter = names::widened(filter);
-    }
+    let subject = |filter: &str| Value::from(stream.subject(filter));
+    let (field, filter) = match names::apart(&subscription.topics) {
+        Some(filters) if filters.len() > 1 && !stream.is_old => {
+            let subjects = filters.into_iter().map(|filter| subject(filter.text()));
+            ("filter_subjects", subjects.collect())
+        }
+        _ => {
+            let filter = names::covering(&subscription.topics);
+            let filter = if stream.is_old { names::widened(filter) } else { filter };
+            ("filter_subject", subject(&filter))
+        }
+    };
     let inactive = match subscription.group {
         Some(_) => stream.forget_groups,
         None => INACTIVE,
     };
     Ok(map(json!({
         "description": format!("{TOPICS}{topics}"),
-        "filter_subject": stream.subject(&filter),
+        field: filter,
         "ack_wait": nanoseconds(subscription.deadline),
         "max_ack_pending": PENDING,
         "inactive_threshold": nanoseconds(inactive),
@@ -179,8 +187,9 @@ fn changed(
     let is_bare = found.config.get("headers_only").and_then(Value::as_bool) == Some(true);
     let is_bounded = found.number("max_deliver").is_some_and(|most| most > 0);
     // One of ours never does without, see `Stream::is_old`.
-    let filter = found.text("filter_subject");
-    let is_narrow = stream.is_old && !filter.is_empty() && !filter.contains(['*', '>']);
+    let is_wild = |filter: &str| filter.contains(['*', '>']);
+    let are_wild = |filters: Vec<&str>| !filters.is_empty() && filters.into_iter().all(is_wild);
+    let is_narrow = stream.is_old && !are_wild(found.filters());
     if is_push || is_bare || is_bounded || is_narrow || found.text("ack_policy") != "explicit" {
         return Err(Error::invalid(format!(
             "the consumer `{}` was made otherwise by another program",
@@ -188,18 +197,24 @@ fn changed(
         ))
         .with_hint("name another group; one pulls, acknowledges each message and gives none up"));
     }
-    let has = |field: &str, value: &Value| match (found.config.get(field), value) {
-        // A server may leave out a filter that covers all of its stream.
-        (None, _) if field == "filter_subject" => true,
-        (found, value) => found == Some(value),
-    };
-    if asked.iter().all(|(field, value)| has(field, value)) {
+    let has =
+        |field: &str| field.starts_with("filter") || found.config.get(field) == asked.get(field);
+    if asked.keys().all(|field| has(field)) && covers(&found.config, asked) {
         return Ok(None);
     }
     let mut config = found.config.clone();
-    config.remove("filter_subjects");
+    for field in ["filter_subject", "filter_subjects"] {
+        config.remove(field);
+    }
     config.extend(asked.clone());
     Ok(Some(config))
+}
+
+/// Whether a consumer takes what is asked for. A server leaves out a filter that covers all of the
+/// stream.
+fn covers(found: &Map<String, Value>, asked: &Map<String, Value>) -> bool {
+    let found = filters(found);
+    found.is_empty() || found == filters(asked)
 }
 
 /// Makes or changes a consumer. `false`: another host made it otherwise at the same moment.
@@ -218,10 +233,9 @@ async fn create(stream: &Stream, consumer: &str, config: &Map<String, Value>) ->
     };
     let Some(made) = stream.server.read(make).await? else { return Ok(false) };
     // What a server does not know it leaves out, and says nothing.
-    let differs = ["filter_subject", "ack_wait", "description"].into_iter().find(|field| {
-        let (asked, made) = (config.get(*field), made.config.get(*field));
-        asked != made && !(*field == "filter_subject" && made.is_none())
-    });
+    let differs = |field: &&str| config.get(*field) != made.config.get(*field);
+    let filters = (!covers(&made.config, config)).then_some("filter_subject");
+    let differs = ["ack_wait", "description"].into_iter().find(differs).or(filters);
     match differs {
         None => Ok(true),
         Some(field) => Err(Error::new(

@@ -119,8 +119,9 @@ async fn collect(
 async fn is_heard(stream: &Stream, topic: &str) -> bool {
     let subject = stream.subject(topic);
     let Ok(Some(consumers)) = stream.consumers().await else { return true };
-    consumers.iter().any(|consumer| match consumer.text("filter_subject") {
-        "" => true,
-        filter => Filter::parse(filter).is_ok_and(|filter| filter.covers(&subject)),
+    let covers = |filter: &str| Filter::parse(filter).is_ok_and(|filter| filter.covers(&subject));
+    consumers.iter().any(|consumer| {
+        let filters = consumer.filters();
+        filters.is_empty() || filters.into_iter().any(covers)
     })
 }

@@ -82,6 +82,11 @@ impl Consumer {
         }
     }
 
+    /// The subjects that it covers, in their order; none where these are all of the stream's.
+    pub(super) fn filters(&self) -> Vec<&str> {
+        filters(&self.config)
+    }
+
     /// A text of its settings.
     pub(super) fn text(&self, field: &str) -> &str {
         self.config.get(field).and_then(Value::as_str).unwrap_or_default()
@@ -264,6 +269,16 @@ impl Stream {
         Error::unavailable(format!("the stream `{}` is gone", self.name))
             .with_hint("restart what uses it, if that was not meant")
     }
+}
+
+/// The subjects that a consumer with these settings covers.
+pub(super) fn filters(config: &Map<String, Value>) -> Vec<&str> {
+    let one = config.get("filter_subject").and_then(Value::as_str);
+    let many = config.get("filter_subjects").and_then(Value::as_array);
+    let many = many.into_iter().flatten().filter_map(Value::as_str);
+    let mut all: Vec<&str> = one.into_iter().chain(many).filter(|it| !it.is_empty()).collect();
+    all.sort_unstable();
+    all
 }
 
 /// When the stream was made.

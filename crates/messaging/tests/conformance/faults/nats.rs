@@ -288,10 +288,10 @@ async fn new_topics() {
     for (topic, content) in [("d", "no more"), ("d.x", "6"), ("e", "7")] {
         publish(&new, topic, content).await.unwrap();
     }
+    // What it was sent meanwhile it gives back.
     drop(after);
-    for wanted in ["6", "7"] {
-        assert_eq!(text(&*several).await, wanted);
-    }
+    let both = BTreeSet::from([text(&*several).await, text(&*several).await]);
+    assert_eq!(both, BTreeSet::from(["6", "7"].map(str::to_owned)));
 }
 
 async fn in_order() {
@@ -314,7 +314,8 @@ async fn forgotten() {
     let server = nats_with(&["-js"]);
     let settings = format!("{{ url = '{}' }}", server.url());
     let (one, other) = (bound(&settings).await.unwrap(), bound(&settings).await.unwrap());
-    let subscriber = one.subscribe(&of_group("g", &["a"])).await.unwrap();
+    let subscription = Subscription::new(vec![Filter::parse("a").unwrap()]).of_group("g");
+    let subscriber = one.subscribe(&subscription).await.unwrap();
     publish(&one, "a", "1").await.unwrap();
     let held = next(&*subscriber).await;
     let (told, forgot) = futures::join!(subscriber.next(), async {
