@@ -2,7 +2,8 @@
 //!
 //! A server older than 2.10 knows one filter for each consumer, and a newer one none that meet. So
 //! that of a group may cover more than its topics; who takes messages passes by those that are for
-//! no topic of the group. What these are is written in the consumer's description, where every host finds it.
+//! no topic of the group. What these are is written in the consumer's description, where every host
+//! finds it.
 
 use super::names;
 use super::stream::{Consumer, Stream, filters, nanoseconds};
@@ -58,12 +59,11 @@ pub(super) async fn join(stream: &Stream, subscription: &Subscription) -> Result
         None => format!("--{}", fastrand::u64(..)),
     };
     let asked = settings(stream, subscription)?;
-    let begin = start(stream, &subscription.start, last)?;
-    let joined = Joined {
+    let mut joined = Joined {
         consumer: consumer.as_str().into(),
         topics: subscription.topics.clone(),
         known: if subscription.group.is_some() { last } else { u64::MAX },
-        start: begin.clone(),
+        start: Start::new(),
     };
     // A second host may make it at the same moment.
     for _ in 0..3 {
@@ -77,7 +77,9 @@ pub(super) async fn join(stream: &Stream, subscription: &Subscription) -> Result
                 Some(config) => config,
             },
             None => {
-                asked.clone().into_iter().chain(fixed(&consumer)).chain(begin.clone()).collect()
+                joined.start = start(stream, &subscription.start, last)?;
+                let fixed = fixed(&consumer).into_iter().chain(joined.start.clone());
+                asked.clone().into_iter().chain(fixed).collect()
             }
         };
         if create(stream, &consumer, &config).await? {

@@ -46,8 +46,8 @@ pub(super) async fn run(stream: Arc<Stream>, age: Duration) {
     }
 }
 
-/// Removes what is older than `age` and what every group is done with, except messages whose ids are
-/// still known. Returns the consumer that is furthest behind.
+/// Removes what is older than `age` and what every group is done with, except messages whose ids
+/// are still known. Returns the consumer that is furthest behind.
 pub(super) async fn sweep(stream: &Stream, age: Duration) -> Result<Option<String>> {
     let state = stream.info().await?.state;
     // After a crash the server looks up the ids that it has to know in the messages.
