@@ -5,6 +5,7 @@
 //! lost here, with all that waited on it, and the next call makes a new one.
 
 mod dial;
+mod talk;
 
 use crate::gate::Gate;
 use crate::look::{self, Meant};
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 pub use async_nats::jetstream::Error as Refusal;
+pub use talk::Parcel;
 
 /// It says first who it is.
 const MEANT: Meant = Meant {
@@ -338,10 +340,15 @@ impl Connection {
                 });
             }
         };
+        self.stored(&answer.payload)
+    }
+
+    /// What a stream says became of a message.
+    fn stored(&self, answer: &[u8]) -> Result<Answer<Stored>> {
         // Then nobody knows what became of the message.
         let strange = || Error::unavailable(format!("nats {}: a strange answer", self.0.name));
-        let said: Said = serde_json::from_slice(&answer.payload)
-            .map_err(|error| strange().with_source(error))?;
+        let said: Said =
+            serde_json::from_slice(answer).map_err(|error| strange().with_source(error))?;
         match said {
             Said { error: Some(refusal), .. } => Ok(Err(refusal)),
             Said { seq: Some(sequence), duplicate, .. } => Ok(Ok(Stored { sequence, duplicate })),

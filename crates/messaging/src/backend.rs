@@ -3,11 +3,13 @@
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod memory;
+#[cfg(feature = "nats")]
+pub mod nats;
 
 use crate::{Best, Broker};
 use base::Entry;
 use base::backend::backend;
-#[cfg(not(feature = "embedded"))]
+#[cfg(not(all(feature = "embedded", feature = "nats")))]
 use base::backend::missing;
 
 /// Every backend that a binding's URL may choose.
@@ -17,6 +19,10 @@ pub const BACKENDS: &[Entry<dyn Broker>] = &[
     #[cfg(not(feature = "embedded"))]
     missing("embedded", &["embedded"]),
     backend::<memory::Memory>(),
+    #[cfg(feature = "nats")]
+    backend::<nats::Nats>(),
+    #[cfg(not(feature = "nats"))]
+    missing("nats", &["nats", "tls"]),
 ];
 
 /// What each of them can offer at most.
@@ -24,4 +30,6 @@ pub const BEST: &[Best] = &[
     #[cfg(feature = "embedded")]
     embedded::BEST,
     memory::BEST,
+    #[cfg(feature = "nats")]
+    nats::BEST,
 ];

@@ -9,6 +9,7 @@
 )]
 
 mod crash;
+mod faults;
 mod files;
 mod flood;
 mod model;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     trials.extend(crash::trials());
     trials.extend(files::trials());
     trials.extend(flood::trials());
+    trials.extend(faults::trials());
     testkit::conformance::run(trials)
 }
 
