@@ -29,9 +29,9 @@ mod bindings {
 }
 use bindings::exports::wasi::messaging::incoming_handler::Guest as Handler;
 use bindings::wasi::keyvalue::{atomics, store};
+use bindings::wasi::messaging::producer;
 use bindings::wasi::messaging::request_reply::{self, RequestOptions};
 use bindings::wasi::messaging::types::{Client, Error, Message};
-use bindings::wasi::messaging::producer;
 
 struct Messages;
 
