@@ -5,7 +5,8 @@ use crate::plan::{Component, Subscribe};
 use crate::reading::SUBSCRIBED;
 use crate::section::Section;
 use crate::triggers::{binding, check_grant, component};
-use base::topic::{Filter, check_topic};
+use base::Mistake;
+use base::topic::{Filter, check_topic, is_inbox};
 use std::time::Duration;
 
 const STARTS: &[(&str, bool)] = &[("new", false), ("beginning", true)];
@@ -30,7 +31,7 @@ pub(crate) fn read(root: &Section<'_>, components: &[Component], bound: &[&str])
         let dead_letters = section.parsed("dead-letters", "a topic", topic);
         let (Some(component), Some(binding)) = (component, binding) else { continue };
         check_grant(&section, components, (&component, SUBSCRIBED, &binding));
-        subscriptions.push(Subscribe {
+        let subscribe = Subscribe {
             group: group.unwrap_or_else(|| component.clone()),
             component,
             binding,
@@ -44,9 +45,33 @@ pub(crate) fn read(root: &Section<'_>, components: &[Component], bound: &[&str])
             attempts,
             dead_letters,
             at: section.at(),
-        });
+        };
+        check(&section, &subscribe, &subscriptions);
+        subscriptions.push(subscribe);
     }
     subscriptions
+}
+
+/// What would go wrong at the first message.
+fn check(section: &Section<'_>, subscribe: &Subscribe, others: &[Subscribe]) {
+    let covers = |topic: &str| subscribe.topics.iter().any(|filter| filter.covers(topic));
+    if let Some(dead) = subscribe.dead_letters.as_deref().filter(|topic| covers(topic)) {
+        let message = format!("`{dead}` is among the topics: what is given up would come again");
+        let hint = "let dead letters go to a topic that this does not subscribe to";
+        let at = section.at_key("dead-letters");
+        section.mistake(Mistake::at(at.span, message).with_hint(hint));
+    }
+    let is_same = |other: &&Subscribe| {
+        (&other.binding, &other.group) == (&subscribe.binding, &subscribe.group)
+    };
+    let differs = |other: &Subscribe| {
+        (&other.topics, other.ordered) != (&subscribe.topics, subscribe.ordered)
+    };
+    if others.iter().find(is_same).is_some_and(differs) {
+        let group = &subscribe.group;
+        let message = format!("group `{group}` has other topics above, and a group has one list");
+        section.missing(message, "group = \"NAME\", a name of its own");
+    }
 }
 
 fn topics(section: &Section<'_>) -> Vec<Filter> {
@@ -60,6 +85,9 @@ fn topics(section: &Section<'_>) -> Vec<Filter> {
 }
 
 fn topic(text: &str) -> Result<String, String> {
+    if is_inbox(text) {
+        return Err(format!("`{text}` is for replies alone"));
+    }
     check_topic(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 

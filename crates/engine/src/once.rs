@@ -5,6 +5,7 @@ use crate::{Ctx, Deadline, Ended, Guest};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 
 /// What the timer of the host waits beyond the deadline, so that a guest that computes is ended by
@@ -25,6 +26,18 @@ pub async fn once<T: Send + 'static>(
     call: impl FnOnce(&mut Store<Ctx>) -> Calling<'_, T> + Send + 'static,
 ) -> wasmtime::Result<T> {
     let permit = guest.admit().await.map_err(wasmtime::Error::new)?;
+    once_admitted(guest, permit, call).await
+}
+
+/// The same with a place that the call has already, from [`Guest::admit`].
+///
+/// # Errors
+/// As [`once`].
+pub async fn once_admitted<T: Send + 'static>(
+    guest: &Arc<Guest>,
+    permit: OwnedSemaphorePermit,
+    call: impl FnOnce(&mut Store<Ctx>) -> Calling<'_, T> + Send + 'static,
+) -> wasmtime::Result<T> {
     let timeout = guest.limits().request_timeout;
     let mut store = guest.store(Deadline::after(timeout));
     let called = async move {

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// The most bytes in the name of a header, in a key, an id and the name of a group.
 const MAX_NAME: usize = 255;
+/// The most headers of a message: each costs more than its bytes.
+const MAX_HEADERS: usize = 256;
 
 /// A broker that refuses what its offer denies, and topics and messages beyond their rules.
 ///
@@ -49,6 +51,12 @@ impl<B: Broker> Checked<B> {
         if size > most {
             return Err(Error::too_large(format!(
                 "a message has {size} bytes, at most {most} fit"
+            )));
+        }
+        if message.headers.len() > MAX_HEADERS {
+            let count = message.headers.len();
+            return Err(Error::too_large(format!(
+                "a message has {count} headers, at most {MAX_HEADERS} fit"
             )));
         }
         for (header, value) in &message.headers {

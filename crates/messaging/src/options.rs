@@ -1,6 +1,8 @@
 //! What can be asked of a publication, a subscription and a request.
 
 use crate::{Filter, Position};
+use base::Error;
+use base::units::Size;
 use std::time::{Duration, SystemTime};
 
 /// How a message is published.
@@ -8,6 +10,9 @@ use std::time::{Duration, SystemTime};
 pub struct PublishOptions {
     /// Nobody gets it before so long.
     pub delay: Option<Duration>,
+    /// It is taken in although there is no room, where the broker can: for what makes room at once,
+    /// as a dead letter does whose message is acknowledged next.
+    pub beyond: bool,
 }
 
 /// Where a group begins that is not there yet, or a subscription without a group.
@@ -74,11 +79,19 @@ pub struct RequestOptions {
     pub timeout: Duration,
     /// For how many: one at least.
     pub replies: usize,
+    /// The most bytes that the replies may have together.
+    pub most: usize,
 }
 
 impl Default for RequestOptions {
-    /// For one, and thirty seconds.
+    /// For one, thirty seconds, and 16 MiB.
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), replies: 1 }
+        Self { timeout: Duration::from_secs(30), replies: 1, most: 16 << 20 }
     }
+}
+
+/// The error of a request whose replies are larger than it takes.
+pub(crate) fn too_many(options: &RequestOptions) -> Error {
+    let most = Size(options.most as u64);
+    Error::exhausted(format!("the replies have more than {most} together"))
 }

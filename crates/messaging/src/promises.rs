@@ -39,7 +39,7 @@ pub const PROMISES: &[&[Promise<dyn Broker>]] = &[
 type Stage = base::promise::Stage<dyn Broker>;
 
 /// A publication that asks for nothing.
-const PLAIN: PublishOptions = PublishOptions { delay: None };
+const PLAIN: PublishOptions = PublishOptions { delay: None, beyond: false };
 
 /// What has to come comes within this time.
 const PATIENCE: Duration = Duration::from_secs(20);

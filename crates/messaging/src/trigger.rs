@@ -6,7 +6,7 @@ mod feed;
 mod guest;
 mod rules;
 
-use crate::{Broker, Delivery};
+use crate::{Broker, Delivery, PublishOptions};
 use base::Result;
 use engine::{Guest, Stop};
 use feed::Feed;
@@ -127,11 +127,16 @@ impl Handing<'_> {
         // Early enough that one answer of the broker may be lost.
         let pause = self.rules.subscription.deadline / 3;
         loop {
+            // Beside the call, which goes on while the broker takes its time.
+            let extended = async {
+                sleep(pause).await;
+                delivery.extend().await
+            };
             tokio::select! {
                 biased;
                 outcome = &mut called => return outcome,
-                () = sleep(pause) => {
-                    if let Err(error) = delivery.extend().await {
+                extended = extended => {
+                    if let Err(error) = extended {
                         let (binding, topic) = (self.binding, delivery.topic.as_str());
                         tracing::debug!(binding, topic, %error, "putting a deadline off");
                     }
@@ -154,7 +159,8 @@ impl Handing<'_> {
         };
         let group = self.rules.subscription.group.as_deref();
         let letter = dead::letter(&delivery, why, binding, group, self.broker.offer().max_message);
-        match self.broker.publish(dead_letters, letter, &Default::default()).await {
+        let options = PublishOptions { beyond: true, ..PublishOptions::default() };
+        match self.broker.publish(dead_letters, letter, &options).await {
             Ok(_) => {
                 tracing::error!(
                     %component, binding, topic, attempt,

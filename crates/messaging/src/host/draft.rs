@@ -3,6 +3,7 @@
 use super::letter::{Letter, Received, Waiting};
 use super::operations::{Client, Host, Operations, Result};
 use super::{Messaging, readable};
+use crate::RequestOptions;
 use base::Kind;
 use bindings::wasi::messaging::{producer, request_reply, types};
 use engine::{Ended, Failure, Has, View, Wanted};
@@ -180,20 +181,21 @@ impl request_reply::Host for Host<'_> {
         message: Resource<Letter>,
         options: Option<Resource<Waiting>>,
     ) -> Result<Vec<Resource<Letter>>> {
-        let message = self.table.get(&message)?.message().clone();
+        let message = self.table.get(&message)?.to_send();
         let options = match options {
             Some(options) => self.table.delete(options)?.0,
             None => Waiting::default().0,
         };
+        let options = RequestOptions { most: self.state.held.limit(), ..options };
         let operations = operations(self, &client)?;
         let replies = operations.request(&topic, message, &options).await?;
         let mut letters = Vec::with_capacity(replies.len());
         for reply in replies {
             let received = Received { topic: topic.clone(), binding: operations.name().to_owned() };
-            let letter = Letter::received(reply, received, &self.state.held)?;
-            letters.push(self.table.push(letter)?);
+            letters.push(Letter::received(reply, received, &self.state.held)?);
         }
-        Ok(letters)
+        // Handed over all or none, for nobody could drop those that were.
+        letters.into_iter().map(|letter| Ok(self.table.push(letter)?)).collect()
     }
 
     async fn reply(&mut self, reply_to: Resource<Letter>, message: Resource<Letter>) -> Result<()> {

@@ -33,7 +33,8 @@ impl Letter {
 
     /// A message that was received.
     pub(super) fn received(message: Message, received: Received, held: &Held) -> Result<Self> {
-        let charge = held.take(message.size())?;
+        let headers = message.headers.len() * size_of::<(String, String)>();
+        let charge = held.take(message.size() + headers)?;
         Ok(Self { message, received: Some(received), charge })
     }
 
@@ -52,10 +53,15 @@ impl Letter {
         &self.message
     }
 
-    /// The message itself, to be sent. What is said of where replies go belongs to the message that
-    /// was received and not to one that is passed on.
+    /// The message itself, to be sent. Where replies go and what tells it from others belong to the
+    /// message that was received and not to one that is passed on.
     pub(super) fn into_message(self) -> Message {
         Message { reply_to: None, id: None, ..self.message }
+    }
+
+    /// A copy of it to be sent.
+    pub(super) fn to_send(&self) -> Message {
+        Message { reply_to: None, id: None, ..self.message.clone() }
     }
 
     pub(super) fn topic(&self) -> Option<&str> {

@@ -68,8 +68,8 @@ impl consumer::Host for Host<'_> {
             Ok(client) => client,
             Err(error) => return answer(Err(error)),
         };
-        let options =
-            RequestOptions { timeout: Duration::from_millis(timeout_ms.into()), replies: 1 };
+        let timeout = Duration::from_millis(timeout_ms.into());
+        let options = RequestOptions { timeout, ..RequestOptions::default() };
         let replies = client.request(&subject, Message::new(body), &options).await;
         // Without a single reply it is an error.
         let reply = replies.map(|replies| replies.into_iter().next().unwrap_or_default());

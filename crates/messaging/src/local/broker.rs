@@ -5,6 +5,7 @@ use super::kept::Kept;
 use super::log::{Confirmed, Log};
 use super::state::{Retention, State};
 use super::taker::Taker;
+use crate::options::too_many;
 use crate::{
     Broker, Message, Offer, PublishOptions, Published, RequestOptions, Subscriber, Subscription,
     is_inbox,
@@ -132,7 +133,7 @@ impl<L: Log> Broker for Local<L> {
         if !lock(&self.shared.state).is_heard(topic) {
             return silence("nobody listens to the topic");
         }
-        let mut inbox = self.inboxes.open();
+        let mut inbox = self.inboxes.open(options.most);
         let message = Message { reply_to: Some(inbox.topic()), ..message };
         self.publish(topic, message, &PublishOptions::default()).await?;
         let mut replies = Vec::new();
@@ -140,6 +141,9 @@ impl<L: Log> Broker for Local<L> {
             && let Ok(Some(reply)) = timeout_at(end, inbox.replies.recv()).await
         {
             replies.push(reply);
+        }
+        if inbox.is_over() {
+            return Err(too_many(options));
         }
         if replies.is_empty() { silence("nobody replied in time") } else { Ok(replies) }
     }

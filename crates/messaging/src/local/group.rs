@@ -13,6 +13,8 @@ const PENDING: usize = 1 << 17;
 const AHEAD: usize = 64;
 /// So many messages are passed by in one go that are not for this group.
 const PASSED: usize = 4096;
+/// And so many bytes of them.
+const PASSED_BYTES: u64 = 8 << 20;
 
 /// A group of subscribers, or one that is alone.
 pub(super) struct Group {
@@ -132,14 +134,22 @@ impl Group {
             let attempt = pending.attempts;
             self.touch(number);
             self.times.insert((until, number));
+            if !self.ready.is_empty() {
+                self.wake.notify_one();
+            }
             return Ok(Some(Taken { number, entry, attempt }));
         }
+        let mut passed = 0;
         for _ in 0..PASSED {
+            if passed > PASSED_BYTES {
+                break;
+            }
             if self.pending.len() >= PENDING {
                 return Ok(None);
             }
             let Some((number, entry)) = self.look(log)? else { return Ok(None) };
             if !self.covers(&entry.topic) {
+                passed += entry.size();
                 continue;
             }
             let standing = match entry.not_before > now {
@@ -285,6 +295,10 @@ impl Group {
     fn finish(&mut self, number: u64) {
         let Some(pending) = self.pending.remove(&number) else { return };
         self.touch(number);
+        if self.pending.len() + 1 == PENDING {
+            // It can go on.
+            self.wake.notify_one();
+        }
         if let Standing::Out { until, .. } | Standing::Waits { until } = pending.standing {
             self.times.remove(&(until, number));
         }
@@ -330,11 +344,27 @@ pub(crate) struct PendingRow {
 }
 
 impl Group {
+    /// The time that stands for that of whoever reads it.
+    const NOW: u64 = u64::MAX;
+
+    /// How far it has come.
+    pub(super) fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Messages from this number on are gone, and their numbers will be given again.
+    pub(super) fn go_back_to(&mut self, next: u64) {
+        self.ahead.retain(|(number, _)| *number < next);
+        self.cursor = self.cursor.min(next);
+    }
+
     /// The group as it is kept.
     pub(super) fn row(&self) -> Option<GroupRow> {
         let (filters, ordered) = (self.filters.clone(), self.ordered);
         // What was read ahead was not looked at.
-        let (cursor, left) = (self.cursor, self.left);
+        let cursor = self.cursor;
+        // Somebody is there: when this is read, that was just before.
+        let left = if self.subscribers > 0 { Self::NOW } else { self.left };
         Some(GroupRow { name: Arc::clone(self.name.as_ref()?), filters, ordered, cursor, left })
     }
 
@@ -358,8 +388,9 @@ impl Group {
     }
 
     /// A group as it was kept.
-    pub(super) fn restored(row: GroupRow) -> Self {
-        let mut group = Self::new(Some(row.name), row.cursor, row.left, true);
+    pub(super) fn restored(row: GroupRow, now: u64) -> Self {
+        let left = if row.left == Self::NOW { now } else { row.left };
+        let mut group = Self::new(Some(row.name), row.cursor, left, true);
         group.cover(&row.filters, row.ordered);
         group
     }

@@ -3,11 +3,20 @@
 use crate::{INBOX, Message};
 use base::{Error, Result, incarnation, lock};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// So many replies wait for one request; more are dropped, as one to a request that is over is.
 const WAITING: usize = 1024;
+
+/// Where the replies to one request go.
+struct Waiting {
+    sender: Sender<Message>,
+    /// How many bytes of replies still fit.
+    room: usize,
+    is_over: Arc<AtomicBool>,
+}
 
 /// The requests of one broker that wait for replies.
 pub(super) struct Inboxes {
@@ -19,7 +28,7 @@ pub(super) struct Inboxes {
 #[derive(Default)]
 struct Open {
     last: u64,
-    inboxes: HashMap<u64, Sender<Message>>,
+    inboxes: HashMap<u64, Waiting>,
 }
 
 /// A request that waits. Closed when dropped.
@@ -27,6 +36,8 @@ pub(super) struct Inbox {
     number: u64,
     all: Arc<Inboxes>,
     pub(super) replies: Receiver<Message>,
+    /// There were more bytes of replies than fit.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Inboxes {
@@ -34,13 +45,16 @@ impl Inboxes {
         Arc::new(Self { incarnation: incarnation(), open: Mutex::default() })
     }
 
-    pub(super) fn open(self: &Arc<Self>) -> Inbox {
+    /// A place for replies that have at most so many bytes together.
+    pub(super) fn open(self: &Arc<Self>, most: usize) -> Inbox {
         let (sender, replies) = channel(WAITING);
         let mut open = lock(&self.open);
         open.last += 1;
         let number = open.last;
-        open.inboxes.insert(number, sender);
-        Inbox { number, all: Arc::clone(self), replies }
+        let is_over = Arc::<AtomicBool>::default();
+        let waiting = Waiting { sender, room: most, is_over: Arc::clone(&is_over) };
+        open.inboxes.insert(number, waiting);
+        Inbox { number, all: Arc::clone(self), replies, is_over }
     }
 
     /// Hands a reply to whoever waits for what is published to this topic.
@@ -48,16 +62,27 @@ impl Inboxes {
         let (incarnation, number) =
             read(topic).ok_or_else(|| Error::invalid("this is no topic for replies"))?;
         if incarnation == self.incarnation
-            && let Some(inbox) = lock(&self.open).inboxes.get(&number)
+            && let Some(inbox) = lock(&self.open).inboxes.get_mut(&number)
         {
-            // One that is full or gone takes no more.
-            drop(inbox.try_send(message));
+            match inbox.room.checked_sub(message.size()) {
+                Some(room) => {
+                    inbox.room = room;
+                    // One that is full or gone takes no more.
+                    drop(inbox.sender.try_send(message));
+                }
+                None => inbox.is_over.store(true, Relaxed),
+            }
         }
         Ok(())
     }
 }
 
 impl Inbox {
+    /// Whether there were more bytes of replies than fit.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
+    }
+
     /// Where replies go.
     pub(super) fn topic(&self) -> String {
         format!("{INBOX}.{:x}-{}", self.all.incarnation, self.number)

@@ -24,7 +24,8 @@ impl<L: Log> State<L> {
         for (id, row) in kept.groups {
             self.last = self.last.max(id);
             self.names.insert(Arc::clone(&row.name), id);
-            self.groups.insert(id, Group::restored(row));
+            let group = Group::restored(row, self.now());
+            self.groups.insert(id, group);
         }
         for ((id, number), row) in kept.pending {
             let entry = self.log.find(number)?;
@@ -70,6 +71,14 @@ impl<L: Log> State<L> {
             }
         }
         self.changes.new_ids.extend(rows.new_ids.into_iter().map(|(id, _)| id));
+        // Whoever began behind them would miss those that get their numbers.
+        for (id, group) in &mut self.groups {
+            if group.cursor() > safe {
+                group.go_back_to(safe);
+                self.changes.changed.insert(*id);
+            }
+        }
+        self.oldest = None;
         self.ids.retain(|_, (number, _)| *number < safe);
         let ids = &self.ids;
         self.ids_by_time.retain(|(_, id)| ids.contains_key(id));

@@ -42,7 +42,7 @@ pub(crate) struct State<L> {
     /// Positions of another log are refused.
     incarnation: u64,
     /// The number of the oldest message and its time, once it was looked at.
-    oldest: Option<(u64, u64)>,
+    pub(super) oldest: Option<(u64, u64)>,
     pub(super) changes: Changes,
 }
 
@@ -84,6 +84,10 @@ impl<L: Log> State<L> {
         }
     }
 
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
     /// Takes note that a group changed.
     fn change(&mut self, id: u64) {
         if self.log.is_kept() && self.groups.get(&id).is_some_and(|group| group.name.is_some()) {
@@ -115,7 +119,9 @@ impl<L: Log> State<L> {
         let not_before = options.delay.map_or(0, |delay| self.clock.deadline(delay));
         let id = message.id.clone();
         let entry = Entry { topic: topic.into(), message, time: now, not_before };
-        self.make_room(entry.size())?;
+        if !options.beyond {
+            self.make_room(entry.size())?;
+        }
         if id.is_some() && self.ids.len() >= IDS {
             return Err(Error::exhausted("too many messages with ids came within two minutes"));
         }
@@ -305,10 +311,14 @@ impl<L: Log> State<L> {
         let token = self.number();
         let Self { groups, log, .. } = self;
         let Some(group) = groups.get_mut(&id) else { return Err(forgotten()) };
+        let before = group.cursor();
         let taken = group.take(log, now, (token, until))?;
+        let is_changed = taken.is_some() || group.cursor() != before;
         let next = group.next_time().map(|time| Duration::from_millis(time.saturating_sub(now)));
-        // Also where it only went on past messages of others.
-        self.change(id);
+        // Also where it only went on past messages of others; who found nothing changed nothing.
+        if is_changed {
+            self.change(id);
+        }
         Ok((taken.map(|taken| (taken, token)), next))
     }
 

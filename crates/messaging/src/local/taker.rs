@@ -41,8 +41,11 @@ impl<L: Log> Subscriber for Taker<L> {
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return Ok(None) };
         loop {
             // Listening before it looks, so that nothing comes in between.
-            let woken = self.wake.notified();
+            let mut woken = std::pin::pin!(self.wake.notified());
+            woken.as_mut().enable();
             if self.permits.is_closed() {
+                // What it was woken for is somebody else's.
+                self.wake.notify_one();
                 return Ok(None);
             }
             let (taken, wait) = {

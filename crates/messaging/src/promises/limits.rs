@@ -52,6 +52,9 @@ async fn what_is_no_header_is_refused(stage: Stage) -> Kept {
         let message = Message { headers, ..Message::new("1") };
         refused(broker.publish("a", message, &PLAIN).await, Kind::Invalid)?;
     }
+    let headers = vec![("a".to_owned(), String::new()); 257];
+    let message = Message { headers, ..Message::new("1") };
+    refused(broker.publish("a", message, &PLAIN).await, Kind::TooLarge)?;
     let message = Message { key: Some(String::new()), ..Message::new("1") };
     refused(broker.publish("a", message, &PLAIN).await, Kind::Invalid)?;
     let message = Message { key: Some("k".repeat(256)), ..Message::new("1") };

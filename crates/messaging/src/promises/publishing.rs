@@ -40,7 +40,7 @@ async fn each_of_many_has_its_outcome(stage: Stage) -> Kept {
 }
 
 fn later(delay: u64) -> PublishOptions {
-    PublishOptions { delay: Some(Duration::from_millis(delay)) }
+    PublishOptions { delay: Some(Duration::from_millis(delay)), ..PLAIN }
 }
 
 async fn a_publication_can_be_put_off(stage: Stage) -> Kept {

@@ -20,7 +20,7 @@ pub(super) const PROMISES: &[Promise<dyn Broker>] = base::promises![
 ];
 
 fn within(milliseconds: u64, replies: usize) -> RequestOptions {
-    RequestOptions { timeout: Duration::from_millis(milliseconds), replies }
+    RequestOptions { timeout: Duration::from_millis(milliseconds), replies, most: 1 << 20 }
 }
 
 fn carries(broker: &dyn Broker) -> bool {

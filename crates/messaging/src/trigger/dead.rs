@@ -33,20 +33,29 @@ pub(super) fn letter(
     message.reply_to = None;
     message.headers.retain(|(name, _)| !ours.contains(&name.as_str()));
     let attempts = delivery.attempt.to_string();
+    let why: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let said = [
         (TOPIC, delivery.topic.as_str()),
         (ATTEMPTS, attempts.as_str()),
-        (BINDING, binding),
+        (REASON, why.as_str()),
         (GROUP, group.unwrap_or_default()),
+        (BINDING, binding),
     ];
-    let said = said.into_iter().filter(|(_, value)| !value.is_empty());
-    message.headers.extend(said.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let room = most.saturating_sub(message.size() + REASON.len()).min(MOST);
-    let why: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let end = (0..=room.min(why.len())).rev().find(|end| why.is_char_boundary(*end));
-    let why = why.get(..end.unwrap_or_default()).unwrap_or_default().to_owned();
-    message.headers.push((REASON.to_owned(), why));
+    for (name, value) in said.into_iter().filter(|(_, value)| !value.is_empty()) {
+        // A message that is as large as can be goes without what does not fit beside it.
+        let Some(room) = most.checked_sub(message.size() + name.len() + 1) else { continue };
+        let value = if name == REASON { cut(value, (room + 1).min(MOST)) } else { value };
+        if value.len() <= room + 1 {
+            message.headers.push((name.to_owned(), value.to_owned()));
+        }
+    }
     message
+}
+
+/// As much of a text as fits into so many bytes.
+fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -101,6 +110,19 @@ mod tests {
         assert_eq!(whole.header(REASON).map(str::len), Some(MOST));
         let most = whole.size() - 3;
         let cut = letter(&delivery, &why, "default", None, most);
-        assert!(cut.size() <= most && cut.header(REASON).is_some_and(|why| why.len() > 900));
+        assert!(cut.size() <= most && cut.header(TOPIC).is_some());
+        assert!(cut.header(REASON).is_some_and(|why| why.len() > 900));
+    }
+
+    #[test]
+    fn a_message_as_large_as_can_be_is_a_letter_too() {
+        let delivery = delivery(&[]);
+        let bare = Message { id: None, ..delivery.message.clone() };
+        for room in 0..200 {
+            let most = bare.size() + room;
+            let letter = letter(&delivery, "it failed", "default", Some("g"), most);
+            assert!(letter.size() <= most, "{room}");
+            assert_eq!(letter.header(TOPIC).is_some(), room >= TOPIC.len() + 3, "{room}");
+        }
     }
 }

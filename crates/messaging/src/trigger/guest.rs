@@ -4,7 +4,11 @@ use crate::Delivery;
 use crate::host::{Letter, Messaging, draft, wasmcloud};
 use engine::{Ctx, Guest, describe};
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::component::InstancePre;
+
+/// How long a message waits before it asks again for a place in a component that is full.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The interface that a guest exports.
 #[derive(Clone)]
@@ -59,7 +63,14 @@ pub(super) async fn call(
         binding: binding.to_owned(),
     };
     let exported = exported.clone();
-    let called = engine::once(guest, move |store| {
+    // A component that has no place now did not fail at the message.
+    let permit = loop {
+        match guest.admit().await {
+            Ok(permit) => break permit,
+            Err(_full) => tokio::time::sleep(PAUSE).await,
+        }
+    };
+    let called = engine::once_admitted(guest, permit, move |store| {
         Box::pin(async move {
             match exported {
                 Exported::Draft(pre) => draft(store, &pre, mail).await,

@@ -19,7 +19,7 @@ use wharf_messaging::{
     BACKENDS, Broker, Delivery, Filter, Message, PublishOptions, Subscriber, Subscription,
 };
 
-const PLAIN: PublishOptions = PublishOptions { delay: None };
+const PLAIN: PublishOptions = PublishOptions { delay: None, beyond: false };
 /// The deadline of all subscriptions here.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// What has to come comes within this time.

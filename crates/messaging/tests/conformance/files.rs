@@ -69,7 +69,7 @@ async fn put_off() {
     let broker = open(folder.path()).await;
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     let begun = std::time::Instant::now();
-    let later = PublishOptions { delay: Some(Duration::from_secs(2)) };
+    let later = PublishOptions { delay: Some(Duration::from_secs(2)), beyond: false };
     broker.publish("a", Message::new("late"), &later).await.unwrap();
     publish(&*broker, "failed").await.unwrap();
     let failed = within(SOON, &*subscriber).await.unwrap();

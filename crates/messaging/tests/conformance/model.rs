@@ -326,7 +326,7 @@ impl Run {
         let number = self.model.messages.len();
         let (text, delay) = (number.to_string(), delay.map(u64::from));
         let message = Message { key: KEYS[key].map(str::to_owned), ..Message::new(text.clone()) };
-        let options = PublishOptions { delay: delay.map(Duration::from_millis) };
+        let options = PublishOptions { delay: delay.map(Duration::from_millis), beyond: false };
         let published = self.broker.publish(TOPICS[topic], message, &options).await;
         published.map_err(|error| error.to_string())?;
         self.model.messages.push(Stored { topic, key, text });

@@ -25,6 +25,9 @@ const NEXT: &str = "next";
 const SIZE: &str = "size";
 const INCARNATION: &str = "incarnation";
 
+/// So many bytes of messages are read at once.
+const READ: usize = 1 << 20;
+
 /// The file as a whole.
 pub(super) const LAYOUT: Layout = Layout { about: "wharf-messaging", format: 1, tables: make };
 
@@ -109,15 +112,20 @@ impl Snapshot {
         }
     }
 
-    /// At most `most` messages from this number on and before the other.
+    /// At most `most` messages from this number on and before the other, and not many more bytes
+    /// than [`READ`].
     pub(super) fn read(&self, from: u64, to: u64, most: usize) -> Result<Vec<(u64, Arc<Entry>)>> {
         let rows = self.messages.range(from..to).map_err(failed_read)?;
-        rows.take(most)
-            .map(|row| {
-                let (number, row) = row.map_err(failed_read)?;
-                Ok((number.value(), Arc::new(decode(row.value())?)))
-            })
-            .collect()
+        let (mut found, mut size) = (Vec::new(), 0);
+        for row in rows.take(most) {
+            let (number, row) = row.map_err(failed_read)?;
+            size += row.value().len();
+            found.push((number.value(), Arc::new(decode(row.value())?)));
+            if size > READ {
+                break;
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -226,6 +226,9 @@ impl Log for Disk {
         match &self.failed {
             Some(why) => Err(self.away(why)),
             None if self.closing => Err(self.away("it is closed")),
+            None if self.active_size > 4 * FULL => {
+                Err(Error::exhausted(format!("`{}`: the disk is behind", self.name)))
+            }
             None => Ok(()),
         }
     }

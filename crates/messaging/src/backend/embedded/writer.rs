@@ -144,7 +144,9 @@ impl Writer {
             Ok(snapshot) => {
                 let mut state = lock(&self.shared.state);
                 state.log.committed(layer.next, snapshot);
-                state.wake_all();
+                if !layer.entries.is_empty() {
+                    state.wake_all();
+                }
                 drop(state);
                 for waiter in waiters {
                     // Nobody listens where the caller went away: it is done all the same.
@@ -204,12 +206,16 @@ impl Writer {
         for waiter in waiters.into_iter().chain(later) {
             drop(waiter.send(Err(error.again())));
         }
+        // A disk that is full can be opened all the same: it is given time.
         let mut why = why;
-        while let Err(error) = self.reopen() {
+        loop {
             if self.fail(&why) {
                 return false;
             }
-            why = error.to_string();
+            match self.reopen() {
+                Ok(()) => break,
+                Err(error) => why = error.to_string(),
+            }
         }
         lock(&self.shared.state).log.failed = None;
         true

@@ -2,6 +2,7 @@
 
 use super::stream::{LONGEST, Stream};
 use super::{Streams, letter};
+use crate::options::too_many;
 use crate::{Filter, INBOX, Message, RequestOptions};
 use async_nats::{HeaderMap, Subscriber};
 use base::{Error, Kind, Result};
@@ -67,13 +68,13 @@ pub(super) async fn request(
     let mut found = Vec::new();
     let soon = (Instant::now() + SOON).min(end);
     tokio::select! {
-        outcome = collect(&mut replies, &connection, options.replies, &mut found) => outcome?,
+        outcome = collect(&mut replies, &connection, options, &mut found) => outcome?,
         () = sleep_until(soon) => {
             if found.is_empty() && !is_heard(stream, topic).await {
                 return Err(Error::timeout("nobody listens to the topic"));
             }
             tokio::select! {
-                outcome = collect(&mut replies, &connection, options.replies, &mut found) => {
+                outcome = collect(&mut replies, &connection, options, &mut found) => {
                     outcome?;
                 }
                 () = sleep_until(end) => {}
@@ -90,10 +91,11 @@ pub(super) async fn request(
 async fn collect(
     replies: &mut Subscriber,
     connection: &Connection,
-    most: usize,
+    options: &RequestOptions,
     found: &mut Vec<Message>,
 ) -> Result<()> {
-    while found.len() < most {
+    let mut size: usize = found.iter().map(Message::size).sum();
+    while found.len() < options.replies {
         let next = tokio::select! {
             biased;
             next = replies.next() => next,
@@ -102,7 +104,12 @@ async fn collect(
         match next {
             Some(reply) => {
                 let headers = reply.headers.unwrap_or_default();
-                found.push(letter::unpack(&headers, reply.payload));
+                let reply = letter::unpack(&headers, reply.payload);
+                size += reply.size();
+                if size > options.most {
+                    return Err(too_many(options));
+                }
+                found.push(reply);
             }
             // What came is worth something.
             None if !found.is_empty() => return Ok(()),
