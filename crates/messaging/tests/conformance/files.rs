@@ -19,6 +19,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("files::a_file_is_open_once_in_a_process", shared()),
         trial("files::publishers_who_come_together_share_commits", together()),
         trial("files::what_nobody_needs_makes_room", room()),
+        trial("files::a_dead_letter_finds_room", beyond()),
+        trial("files::who_waits_for_messages_leaves_the_disk_alone", idle()),
     ]
 }
 
@@ -165,4 +167,33 @@ async fn room() {
         publish(&*broker, &large).await.unwrap();
         within(SOON, &*subscriber).await.unwrap().ack().await.unwrap();
     }
+}
+
+async fn beyond() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = embedded("max-size = '256KiB'").open(place(folder.path())).await.unwrap();
+    let subscriber = broker.subscribe(&everything()).await.unwrap();
+    let large = "x".repeat(10_000);
+    while publish(&*broker, &large).await.is_ok() {}
+    let options = PublishOptions { beyond: true, ..PublishOptions::default() };
+    broker.publish("dead", Message::new(large.clone()), &options).await.unwrap();
+    // What it stands for is done with, and makes room for others.
+    for _ in 0..2 {
+        within(SOON, &*subscriber).await.unwrap().ack().await.unwrap();
+    }
+    publish(&*broker, &large).await.unwrap();
+}
+
+async fn idle() {
+    let disk = testkit::disk::Disk::new(Vec::new(), 0);
+    let broker = embedded("").broker("disk".to_owned(), disk.opener(), base::Clock::System);
+    let broker = broker.unwrap();
+    let subscriber = broker.subscribe(&everything()).await.unwrap();
+    publish(&*broker, "1").await.unwrap();
+    within(SOON, &*subscriber).await.unwrap().ack().await.unwrap();
+    // What was done with is written a moment later.
+    assert!(within(Duration::from_millis(300), &*subscriber).await.is_none());
+    let before = disk.calls();
+    assert!(within(Duration::from_millis(300), &*subscriber).await.is_none());
+    assert_eq!(disk.calls(), before, "nothing was to be written");
 }
