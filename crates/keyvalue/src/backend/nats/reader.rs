@@ -21,6 +21,9 @@ const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How long the server keeps a consumer that nobody asks.
 const INACTIVE: Duration = Duration::from_secs(20);
+/// So often a leader is asked again that knows less than was read already, some three seconds in
+/// all: a new one may have to apply what it has. One that has lost it never will.
+const PATIENCE: u32 = 6;
 /// After so long without a message a reader says that there is none.
 const QUIET: Duration = Duration::from_millis(200);
 
@@ -233,6 +236,10 @@ impl Reader {
                 Ok((consume(&bucket, &connection, config).await?, info))
             })
             .await?;
+        let is_behind = info.state.last_sequence < self.last;
+        if is_behind && self.bucket.is_replicated && (1..PATIENCE).contains(&self.failures) {
+            return Err(Error::unavailable("the stream's new leader has not caught up"));
+        }
         let told = self.missed(&info);
         if let Some(place) = told {
             self.last = place.sequence;
