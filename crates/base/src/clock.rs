@@ -1,5 +1,6 @@
 //! The time of day in milliseconds, which tests may set.
 
+use crate::units::milliseconds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -46,8 +47,4 @@ impl Clock {
             Self::Manual(time) => Duration::from_millis(time.load(Ordering::SeqCst)),
         }
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -48,6 +48,11 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     whole.checked_add(u64::try_from(part).ok()?)
 }
 
+/// A duration in whole milliseconds, or the most that can be counted.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Size {
     /// The number of bytes, or the most that this machine can count.
     pub fn bytes(self) -> usize {

@@ -13,6 +13,7 @@ use crate::tls::Trust;
 use async_nats::client::RequestErrorKind as CoreRequestErrorKind;
 use async_nats::jetstream::context::RequestErrorKind;
 use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::Info;
 use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{Client, HeaderMap, Message, ServerInfo, StatusCode};
 use base::{Error, Kind, Result};
@@ -26,6 +27,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
+use tokio::time::{sleep, timeout};
 
 pub use async_nats::jetstream::Error as Refusal;
 pub use talk::Parcel;
@@ -78,6 +80,14 @@ struct Parts {
     client: Client,
     jetstream: Context,
     lost: watch::Receiver<bool>,
+}
+
+/// How long to wait before a server is asked again that does not know a stream's leader.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// When a stream was made, in nanoseconds: sequence numbers begin anew with each stream.
+pub fn incarnation(stream: &Info) -> u64 {
+    u64::try_from(stream.created.unix_timestamp_nanos()).unwrap_or_default()
 }
 
 /// What became of a request: an answer, or JetStream's refusal, which a caller may know what to do
@@ -284,6 +294,28 @@ impl Connection {
                 _ if self.is_lost() => self.is_gone(),
                 _ => self.error(Kind::Corrupt, error),
             }),
+        }
+    }
+
+    /// Asks JetStream's API of a stream with replicas, and again while nobody answers within
+    /// `patience`: what is asked of a stream without a leader is heard by nobody, nor by the next
+    /// leader. The timeout of the call that this is part of ends it.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn insist<T: DeserializeOwned>(
+        &self,
+        subject: &str,
+        question: &(impl Serialize + Sync),
+        patience: Duration,
+    ) -> Result<Answer<T>> {
+        loop {
+            match timeout(patience, self.ask(subject.to_owned(), question)).await {
+                // A server that has just come back does not know the leader yet.
+                Ok(Ok(Err(refusal))) if refusal.code() == 503 => sleep(PAUSE).await,
+                Ok(answer) => return answer,
+                Err(_elapsed) => {}
+            }
         }
     }
 

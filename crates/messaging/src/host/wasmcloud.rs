@@ -1,10 +1,10 @@
 //! `wasmcloud:messaging@0.2.0`: subjects, bodies, and where replies go.
 
+use super::Messaging;
 use super::operations::{Client, Host, Operations};
-use super::{Messaging, readable};
 use crate::{Message, RequestOptions};
 use bindings::wasmcloud::messaging::{consumer, types};
-use engine::{Failure, Has, View, Wanted};
+use engine::{Has, View, Wanted};
 use std::time::Duration;
 use types::BrokerMessage;
 use wasmtime::component::Linker;
@@ -47,10 +47,7 @@ impl types::Host for Host<'_> {}
 
 /// What a call came to, as this interface says it.
 fn answer<T>(outcome: base::Result<T>) -> wasmtime::Result<Result<T, String>> {
-    match outcome.map_err(Failure::from) {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(failure) => Ok(Err(readable(failure)?.words())),
-    }
+    Ok(outcome.map_err(|error| error.words()))
 }
 
 fn operations(host: &Host<'_>) -> base::Result<Operations> {

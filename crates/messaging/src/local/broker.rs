@@ -60,28 +60,30 @@ impl<L: Log> Local<L> {
         self.keeper.as_ref()?.downcast_ref()
     }
 
-    /// Publishes under one lock. What comes second is to be waited for.
+    /// Takes a message in, under the lock.
     fn take_in(
         &self,
-        messages: Vec<(String, Message)>,
+        state: &mut State<L>,
+        topic: &str,
+        message: Message,
         options: &PublishOptions,
-    ) -> (Vec<Result<Published>>, Option<Confirmed>) {
-        let mut state = lock(&self.shared.state);
-        let mut outcomes = Vec::with_capacity(messages.len());
-        for (topic, message) in messages {
-            let outcome = match is_inbox(&topic) {
-                true => self.inboxes.deliver(&topic, message).map(|()| Published::default()),
-                false => state.publish(&topic, message, options),
-            };
-            // Where it has to be kept first, nobody sees it yet.
-            if outcome.is_ok() {
-                state.wake(&topic);
-            }
-            outcomes.push(outcome);
+    ) -> Result<Published> {
+        if is_inbox(topic) {
+            self.inboxes.deliver(topic, message)?;
+            return Ok(Published::default());
         }
-        let confirmed = state.log.confirm();
-        (outcomes, confirmed)
+        let published = state.publish(topic, message, options)?;
+        // Where it has to be kept first, nobody sees it yet.
+        state.wake(topic);
+        Ok(published)
     }
+}
+
+/// Waits until what was taken in is as safe as it is promised.
+async fn kept(confirmed: Option<Confirmed>) -> Result<()> {
+    let Some(confirmed) = confirmed else { return Ok(()) };
+    let ended = |_| Err(Error::unavailable("the broker was closed"));
+    confirmed.await.unwrap_or_else(ended)
 }
 
 #[async_trait]
@@ -96,9 +98,11 @@ impl<L: Log> Broker for Local<L> {
         message: Message,
         options: &PublishOptions,
     ) -> Result<Published> {
-        let outcomes = self.publish_many(vec![(topic.to_owned(), message)], options).await;
-        let lost = || Err(Error::internal("a message has no outcome"));
-        outcomes.into_iter().next().unwrap_or_else(lost)
+        let (published, confirmed) = {
+            let mut state = lock(&self.shared.state);
+            (self.take_in(&mut state, topic, message, options)?, state.log.confirm())
+        };
+        kept(confirmed).await.map(|()| published)
     }
 
     async fn publish_many(
@@ -106,10 +110,15 @@ impl<L: Log> Broker for Local<L> {
         messages: Vec<(String, Message)>,
         options: &PublishOptions,
     ) -> Vec<Result<Published>> {
-        let (outcomes, confirmed) = self.take_in(messages, options);
-        let Some(confirmed) = confirmed else { return outcomes };
-        let ended = |_| Err(Error::unavailable("the broker was closed"));
-        match confirmed.await.unwrap_or_else(ended) {
+        let (outcomes, confirmed) = {
+            let mut state = lock(&self.shared.state);
+            let take_in = |(topic, message)| {
+                self.take_in(&mut state, String::as_str(&topic), message, options)
+            };
+            let outcomes: Vec<_> = messages.into_iter().map(take_in).collect();
+            (outcomes, state.log.confirm())
+        };
+        match kept(confirmed).await {
             Ok(()) => outcomes,
             Err(error) => outcomes
                 .into_iter()

@@ -3,7 +3,7 @@
 use super::group::{Group, GroupRow, PendingRow, Taken};
 use super::log::{Entry, Log};
 use crate::{Message, Position, PublishOptions, Published, Start, Subscription, late};
-use base::units::Size;
+use base::units::{Size, milliseconds};
 use base::{Clock, Error, Result};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -196,11 +196,9 @@ impl<L: Log> State<L> {
         }
         let gone = before(self.retention.groups);
         let is_gone = |group: &Group| group.subscribers == 0 && group.left < gone;
-        if self.groups.values().any(is_gone) {
-            let ids: Vec<u64> =
-                self.groups.iter().filter(|(_, group)| is_gone(group)).map(|(id, _)| *id).collect();
-            ids.into_iter().for_each(|id| self.remove(id));
-        }
+        let ids: Vec<u64> =
+            self.groups.iter().filter(|(_, group)| is_gone(group)).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.remove(id));
         for _ in 0..AGED {
             let is_old = self.oldest().is_some_and(|time| time < before(self.retention.age));
             if !is_old || self.log.first() >= self.needed() || self.log.remove_first().is_err() {
@@ -370,10 +368,6 @@ pub(super) type Out = (Taken, u64);
 
 fn forgotten() -> Error {
     Error::not_found("the group was forgotten").with_hint("subscribe again, if that was not meant")
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A time of the log's as the system's.

@@ -2,7 +2,8 @@
 
 mod nats;
 
-use base::{Kind, Place, Result, lock};
+use crate::{place, trial};
+use base::{Kind, Result, lock};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use libtest_mimic::Trial;
@@ -44,22 +45,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// A trial that fails by panicking.
-fn trial(name: impl Into<String>, body: impl Future<Output = ()> + Send + 'static) -> Trial {
-    testkit::conformance::trial(name, move || body.map(Ok).boxed())
-}
-
 /// What a line of the deployment file opens, `{ url = … }`, for a binding that is always the same.
 async fn bound(settings: &str) -> Result<Arc<dyn Broker>> {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place {
-        base: folder.path().to_owned(),
-        data: folder.path().to_owned(),
-        app: "app".to_owned(),
-        capability: "messaging",
-        binding: "default".to_owned(),
-    };
-    base::backend::open_line(BACKENDS, settings, place).await
+    base::backend::open_line(BACKENDS, settings, place(folder.path())).await
 }
 
 /// A broker whose calls take a second at most.

@@ -6,9 +6,12 @@ use crate::local::lock;
 use async_nats::jetstream::stream::{Info, PurgeRequest, PurgeResponse, RawMessage};
 use async_nats::jetstream::{ErrorCode, message::StreamMessage};
 use async_nats::{HeaderMap, Message};
+use base::units::milliseconds;
 use base::{Error, Kind, Result};
 use bytes::Bytes;
-use connect::nats::{Answer, Connection, Nats as Server, Nothing, Refusal, Stored, is_unheard};
+use connect::nats::{
+    Answer, Connection, Nats as Server, Nothing, Refusal, Stored, incarnation, is_unheard,
+};
 use futures::stream::FuturesOrdered;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -16,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// Marks a message as the end of a key, as every client of NATS does.
 const OPERATION: &str = "KV-Operation";
@@ -275,8 +278,7 @@ impl Bucket {
         self.server.call(exchange).await
     }
 
-    /// Asks again while nobody answers: what is asked of a stream without a leader is heard by
-    /// nobody, nor by the next leader. The call's own timeout ends it.
+    /// Asks JetStream's API of this stream: with replicas again while nobody answers.
     async fn insist<T: DeserializeOwned>(
         &self,
         connection: &Connection,
@@ -284,17 +286,9 @@ impl Bucket {
         question: &(impl Serialize + Sync),
     ) -> Result<Answer<T>> {
         let api = format!("{api}.{}", self.stream);
-        loop {
-            let asked = connection.ask(api.clone(), question);
-            if !self.is_replicated {
-                return asked.await;
-            }
-            match timeout(self.server.timeout() / 4, asked).await {
-                // A server that has just come back does not know the leader yet.
-                Ok(Ok(Err(refusal))) if refusal.code() == 503 => sleep(PAUSE).await,
-                Ok(answer) => return answer,
-                Err(_elapsed) => {}
-            }
+        match self.is_replicated {
+            true => connection.insist(&api, question, self.server.timeout() / 4).await,
+            false => connection.ask(api, question).await,
         }
     }
 
@@ -328,17 +322,8 @@ pub(super) fn is_end(headers: &HeaderMap) -> bool {
     matches!(operation, Some("DEL" | "PURGE")) || headers.get(MARKER).is_some()
 }
 
-/// When the stream was made.
-pub(super) fn incarnation(info: &Info) -> u64 {
-    u64::try_from(info.created.unix_timestamp_nanos()).unwrap_or_default()
-}
-
 /// Milliseconds since 1970, by this host.
 pub(super) fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     milliseconds(now)
-}
-
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

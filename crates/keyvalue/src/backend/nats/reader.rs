@@ -1,10 +1,11 @@
 //! What comes to a stream, message by message, over lost connections and lost consumers.
 
-use super::bucket::{Bucket, is_end, milliseconds};
+use super::bucket::{Bucket, is_end};
 use super::names;
 use crate::{Position, Versioned};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{Message, stream::Info};
+use base::units::milliseconds;
 use base::{Error, Result};
 use connect::nats::{Connection, Nothing};
 use futures::StreamExt as _;

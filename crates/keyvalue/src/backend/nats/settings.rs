@@ -1,13 +1,13 @@
 //! The settings of a binding in NATS, its stream, and what the live server adds to its offer.
 
-use super::bucket::{Bucket, HEADERS, incarnation};
+use super::bucket::{Bucket, HEADERS};
 use super::names;
 use crate::{Best, Emulated, Levels, Offer};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
 use base::{Backend as _, Error, Place, Result};
-use connect::nats::{Connection, Nats as Server, Nothing, Settings};
+use connect::nats::{Connection, Nats as Server, Nothing, Settings, incarnation};
 use connect::tls::Trust;
 use serde::Deserialize;
 use std::fmt;

@@ -3,9 +3,10 @@
 //! A mark is what tells watchers and other hosts' indexes that a key is gone, so it is kept for a
 //! while: whoever comes back later is told that changes were missed.
 
-use super::bucket::{Bucket, milliseconds, now};
+use super::bucket::{Bucket, now};
 use super::reader::{Reader, Told};
 use base::Result;
+use base::units::milliseconds;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;

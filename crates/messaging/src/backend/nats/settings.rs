@@ -1,7 +1,7 @@
 //! The settings of a binding in NATS, its stream, and what the live server adds to its offer.
 
 use super::handed::Handed;
-use super::stream::{LONGEST, Stream, incarnation};
+use super::stream::{LONGEST, Stream};
 use super::sweep::WINDOW;
 use super::{letter, names};
 use crate::{Best, Emulated, Levels, Offer, check_topic, is_inbox};
@@ -12,7 +12,7 @@ use base::offer::{
 };
 use base::units::Size;
 use base::{Backend as _, Error, Place, Result};
-use connect::nats::{Connection, Nats as Server, Nothing, Settings};
+use connect::nats::{Connection, Nats as Server, Nothing, Settings, incarnation};
 use connect::tls::Trust;
 use connect::version::{admit, is_older};
 use serde::Deserialize;

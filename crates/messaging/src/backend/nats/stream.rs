@@ -5,12 +5,11 @@ use crate::{Position, check_topic, is_inbox};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::{Info, PurgeRequest};
 use base::{Error, Kind, Result};
-use connect::nats::{Answer, Connection, Nats as Server, Nothing, Refusal};
+use connect::nats::{Answer, Connection, Nats as Server, Nothing, Refusal, incarnation};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
 
 /// How long to wait before a message that nobody heard is sent again.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
@@ -220,8 +219,7 @@ impl Stream {
             .await
     }
 
-    /// Asks again while nobody answers: what is asked of a stream without a leader is heard by
-    /// nobody, nor by the next leader. The call's own timeout ends it.
+    /// Asks JetStream's API of this stream: with replicas again while nobody answers.
     pub(super) async fn insist<T: DeserializeOwned>(
         &self,
         connection: &Connection,
@@ -230,17 +228,9 @@ impl Stream {
         question: &(impl Serialize + Sync),
     ) -> Result<Answer<T>> {
         let api = format!("{verb}.{}{what}", self.name);
-        loop {
-            let asked = connection.ask(api.clone(), question);
-            if !self.is_replicated {
-                return asked.await;
-            }
-            match timeout(self.server.timeout() / 4, asked).await {
-                // A server that has just come back does not know the leader yet.
-                Ok(Ok(Err(refusal))) if refusal.code() == 503 => sleep(PAUSE).await,
-                Ok(answer) => return answer,
-                Err(_elapsed) => {}
-            }
+        match self.is_replicated {
+            true => connection.insist(&api, question, self.server.timeout() / 4).await,
+            false => connection.ask(api, question).await,
         }
     }
 
@@ -279,11 +269,6 @@ pub(super) fn filters(config: &Map<String, Value>) -> Vec<&str> {
     let mut all: Vec<&str> = one.into_iter().chain(many).filter(|it| !it.is_empty()).collect();
     all.sort_unstable();
     all
-}
-
-/// When the stream was made.
-pub(super) fn incarnation(info: &Info) -> u64 {
-    u64::try_from(info.created.unix_timestamp_nanos()).unwrap_or_default()
 }
 
 /// Nanoseconds, as the server counts time.
