@@ -11,7 +11,7 @@ use crate::buffer::Buffer;
 use crate::headers::Headers;
 use crate::outside::Attributes;
 use crate::plugin::OnFailure;
-use crate::seat::{Seat, Shared, lock, try_lock};
+use crate::seat::{Running, Seat, Shared, lock, try_lock};
 use crate::state::Here;
 use crate::stream::{Handle, Locked, Piece, Stream, Wait, Way};
 use crate::vm::{Failure, Vm};
@@ -105,23 +105,33 @@ impl Chain {
     }
 
     fn begin(&mut self) {
-        for index in 0..self.links.len() {
+        // Who has a stream waits for no virtual machine, so these come first.
+        let found: Vec<_> = self.links.iter().map(|link| link.seat.running()).collect();
+        let mut has_failed = false;
+        for (index, found) in found.into_iter().enumerate() {
+            if has_failed {
+                self.here = None;
+            }
             let Some(link) = self.links.get_mut(index) else { return };
-            self.here = None;
-            match link.seat.running() {
-                Ok(running) => {
-                    let plugin = link.seat.plugin();
+            let plugin = Arc::clone(link.seat.plugin());
+            // Others may have been in what failed.
+            match if has_failed { link.seat.running() } else { found } {
+                Ok(Running { vm, root }) => {
+                    link.vm = Some(vm);
+                    let place = self.place.clone();
                     let made =
-                        lock(&running.vm).new_stream(running.root, plugin, &self.place, index);
-                    link.vm = Some(running.vm);
-                    match made {
-                        Ok(context) => link.context = context,
-                        Err(failure) => self.failed(index, &failure),
+                        self.visit(index, |vm, _, here| vm.new_stream(root, plugin, place, here));
+                    match (made, self.links.get_mut(index)) {
+                        (Some(Ok(context)), Some(link)) => link.context = context,
+                        (Some(Err(failure)), _) => {
+                            has_failed = true;
+                            self.failed(index, &failure);
+                        }
+                        _ => return,
                     }
                 }
                 Err(absent) => {
                     link.is_out = true;
-                    let plugin = link.seat.plugin();
                     tracing::debug!(filter = %plugin.name, "a stream goes without it: {absent}");
                     if plugin.on_failure != OnFailure::Open {
                         self.give_up(index);
@@ -263,9 +273,10 @@ impl Chain {
             if link.context == 0 || link.is_out {
                 continue;
             }
-            let seat = Arc::clone(&link.seat);
-            if let Some(Err(failure)) = self.enter(index, Vm::end) {
-                seat.failed(&failure);
+            if let Some(Err(failure)) = self.enter(index, Vm::end)
+                && let Some(link) = self.links.get(index)
+            {
+                link.seat.failed(&failure);
             }
         }
         self.here = None;
@@ -287,15 +298,24 @@ impl Chain {
         index: usize,
         call: impl FnOnce(&mut Vm, u32) -> Result<T, Failure>,
     ) -> Option<Result<T, Failure>> {
+        self.visit(index, |vm, context, here| vm.with(context, here, |vm| call(vm, context)))
+    }
+
+    /// Goes into a filter's virtual machine with the stream, and comes back with it.
+    fn visit<T>(
+        &mut self,
+        index: usize,
+        call: impl FnOnce(&mut Vm, u32, Here) -> (T, Option<Locked>),
+    ) -> Option<T> {
         let Link { vm, context, .. } = self.links.get(index)?;
-        let (vm, context) = (vm.as_ref()?, *context);
+        let vm = vm.as_ref()?;
         let mut vm = try_lock(vm).unwrap_or_else(|| {
             // Who is in there may wait for this stream.
             self.here = None;
             lock(vm)
         });
         let stream = self.here.take().unwrap_or_else(|| self.place.lock());
-        let (answer, stream) = vm.with(context, Here { stream, index }, |vm| call(vm, context));
+        let (answer, stream) = call(&mut vm, *context, Here { stream, index });
         self.here = stream;
         Some(answer)
     }

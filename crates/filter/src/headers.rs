@@ -2,6 +2,7 @@
 
 use crate::abi::Status;
 use crate::pairs::{MOST_BYTES, MOST_PAIRS};
+use crate::words::{self, Words};
 use http_types::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http_types::uri::{Authority, PathAndQuery, Scheme};
 use http_types::{Method, StatusCode};
@@ -141,10 +142,20 @@ impl Headers {
     /// `BadArgument` for what is no field, or not the filter's to say; `InternalFailure` if there
     /// is no room.
     pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Status> {
+        self.add_with(None, name, value)
+    }
+
+    /// [`add`](Self::add), for whom these words are known.
+    pub(crate) fn add_with(
+        &mut self,
+        words: Option<&mut Words>,
+        name: &[u8],
+        value: &[u8],
+    ) -> Result<(), Status> {
         if name.first() == Some(&b':') {
             return self.set_pseudo(name, value);
         }
-        let (name, value) = self.field(name, value)?;
+        let (name, value) = self.field(words, name, value)?;
         // Two lengths, or two hosts, are two messages to two readers.
         if name == header::CONTENT_LENGTH || name == header::HOST {
             return self.insert(name, value);
@@ -162,10 +173,20 @@ impl Headers {
     /// `BadArgument` for what is no field, or not the filter's to say; `InternalFailure` if there
     /// is no room.
     pub fn replace(&mut self, name: &[u8], value: &[u8]) -> Result<(), Status> {
+        self.replace_with(None, name, value)
+    }
+
+    /// [`replace`](Self::replace), for whom these words are known.
+    pub(crate) fn replace_with(
+        &mut self,
+        words: Option<&mut Words>,
+        name: &[u8],
+        value: &[u8],
+    ) -> Result<(), Status> {
         if name.first() == Some(&b':') {
             return self.set_pseudo(name, value);
         }
-        let (name, value) = self.field(name, value)?;
+        let (name, value) = self.field(words, name, value)?;
         self.insert(name, value)
     }
 
@@ -178,8 +199,19 @@ impl Headers {
     }
 
     /// A field that a filter may write, if there is room for it.
-    fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Status> {
-        let field = field(name, value)?;
+    fn field(
+        &mut self,
+        words: Option<&mut Words>,
+        name: &[u8],
+        value: &[u8],
+    ) -> Result<(HeaderName, HeaderValue), Status> {
+        let field = match words {
+            Some(words) => words.field(name, value)?,
+            None => words::field(name, value)?,
+        };
+        if is_the_proxys(&field.0, &field.1) {
+            return Err(Status::BadArgument);
+        }
         let size = name.len() + value.len();
         self.written = self.written.saturating_add(size);
         if self.written > MOST_BYTES {
@@ -280,16 +312,11 @@ fn is_path(value: &[u8]) -> bool {
     value == b"*" || value.starts_with(b"/") && PathAndQuery::try_from(value).is_ok()
 }
 
-/// A field that a filter may write.
-fn field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Status> {
-    let name = HeaderName::from_bytes(name).map_err(|_none| Status::BadArgument)?;
-    let value = HeaderValue::from_bytes(value).map_err(|_none| Status::BadArgument)?;
+/// Whether a field is not the filter's to say.
+fn is_the_proxys(name: &HeaderName, value: &HeaderValue) -> bool {
     let is_length =
         |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
-    match HOP_BY_HOP.contains(&name) || name == header::CONTENT_LENGTH && !is_length(&value) {
-        true => Err(Status::BadArgument),
-        false => Ok((name, value)),
-    }
+    HOP_BY_HOP.contains(name) || name == header::CONTENT_LENGTH && !is_length(value)
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod state;
 mod stream;
 mod value;
 mod vm;
+mod words;
 
 pub use abi::{Abi, LogLevel, MetricType, Peer, Status, StreamType, grpc_status};
 pub use chain::{Chain, Out};

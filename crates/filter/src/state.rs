@@ -8,6 +8,7 @@ use crate::metric::Metric;
 use crate::outside::{HttpResponse, Outside};
 use crate::plugin::Plugin;
 use crate::stream::{Handle, Locked, Stream};
+use crate::words::Words;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::collections::{HashMap, HashSet};
@@ -109,6 +110,8 @@ pub(crate) struct State {
     pub(crate) done: Vec<u32>,
     /// Room for a value on its way to the guest.
     pub(crate) scratch: Vec<u8>,
+    /// What was written to fields.
+    pub(crate) words: Words,
     /// Properties of plugins, by context and path.
     pub(crate) properties: HashMap<(u32, Bytes), Bytes>,
     /// What plugins said of properties of their streams, by the plugin's context and path.
@@ -138,6 +141,7 @@ impl State {
             queues: HashSet::new(),
             done: Vec::new(),
             scratch: Vec::new(),
+            words: Words::default(),
             properties: HashMap::new(),
             declared: HashMap::new(),
             expressions: Expressions::default(),

@@ -79,7 +79,8 @@ impl Vm {
         let trapped = |failure: Failure| {
             Error::invalid(format!("filter `{}` failed: {failure}", plugin.name))
         };
-        let id = self.new_context(None, Arc::clone(plugin)).map_err(trapped)?;
+        let own = Context { root: 0, plugin: Arc::clone(plugin), stream: None, pending: false };
+        let id = self.add_context(own).and_then(|id| self.tell_of(id, 0)).map_err(trapped)?;
         let size = |bytes: &bytes::Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let (vm, own) = (size(&plugin.vm_configuration), size(&plugin.configuration));
         let refused = |what: &str| {
@@ -108,15 +109,20 @@ impl Vm {
         Ok(id)
     }
 
-    /// A context for a stream of the plugin that has the context `root`.
+    /// A context for a stream of the plugin that has the context `root`. The stream is brought
+    /// along, and given back unless the guest left it.
     pub(crate) fn new_stream(
         &mut self,
         root: u32,
-        plugin: &Arc<Plugin>,
-        stream: &Handle,
-        index: usize,
-    ) -> Outcome<u32> {
-        self.new_context(Some((root, stream.clone(), index)), Arc::clone(plugin))
+        plugin: Arc<Plugin>,
+        place: Handle,
+        here: Here,
+    ) -> (Outcome<u32>, Option<Locked>) {
+        let stream = Some((place, here.index));
+        match self.add_context(Context { root, plugin, stream, pending: false }) {
+            Ok(id) => self.with(id, here, |vm| vm.tell_of(id, root)),
+            Err(failure) => (Err(failure), Some(here.stream)),
+        }
     }
 
     /// Calls about a context whose stream is brought along, and given back unless the guest left
@@ -132,24 +138,24 @@ impl Vm {
         (answer, self.store.data_mut().give_back(context))
     }
 
-    fn new_context(
-        &mut self,
-        stream: Option<(u32, Handle, usize)>,
-        plugin: Arc<Plugin>,
-    ) -> Outcome<u32> {
+    /// Gives a context its number; a plugin's own has it for its root, too.
+    fn add_context(&mut self, context: Context) -> Outcome<u32> {
         let Some(id) = self.next_context.checked_add(1) else {
             return Err(self.fail("its contexts have used up all numbers".to_owned()));
         };
         self.next_context = id;
-        let (root, parent) = stream.as_ref().map_or((id, 0), |(root, ..)| (*root, *root));
-        let stream = stream.map(|(_, stream, index)| (stream, index));
-        let context = Context { root, plugin, stream, pending: false };
-        self.store.data_mut().contexts.insert(id, context);
-        self.enter(id, Event::Nothing, |store, it| match &it.context_create {
-            Some(create) => create.call(store, (id, parent)),
+        let root = if context.stream.is_some() { context.root } else { id };
+        self.store.data_mut().contexts.insert(id, Context { root, ..context });
+        Ok(id)
+    }
+
+    /// `proxy_on_context_create`.
+    fn tell_of(&mut self, context: u32, parent: u32) -> Outcome<u32> {
+        self.enter(context, Event::Nothing, |store, it| match &it.context_create {
+            Some(create) => create.call(store, (context, parent)),
             None => Ok(()),
         })?;
-        Ok(id)
+        Ok(context)
     }
 
     pub(crate) fn on_headers(

@@ -3,8 +3,11 @@
 use crate::support::{Folder, Served, deploy, eventually};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use testkit::program::{Program, Signal};
-use testkit::servers::{CACHES, Server, VENDORS, Vendor};
+use testkit::servers::{
+    CACHES, Cluster, NatsCluster, Sentinels, Server, VENDORS, Vendor, etcd_cluster,
+};
 
 /// Tries something on a server of each vendor, on all of them at once.
 fn on_each(vendors: &'static [Vendor], attempt: fn(&'static Vendor, &Server)) {
@@ -29,7 +32,12 @@ fn place(vendor: &Vendor) -> &'static str {
 
 /// A binding of the user's in the place `mine`, with an entry.
 fn mine(vendor: &Vendor, server: &Server) -> Served {
-    let (url, place) = ((vendor.url)(server.address()), place(vendor));
+    let url = (vendor.url)(server.address());
+    with_an_entry(&format!("url = '{url}', {} = 'mine'", place(vendor)))
+}
+
+/// A binding with these settings, and an entry in it.
+fn with_an_entry(settings: &str) -> Served {
     let wharf = deploy(&format!(
         r#"
             name = "mine"
@@ -38,7 +46,7 @@ fn mine(vendor: &Vendor, server: &Server) -> Served {
             [[http.route]]
             component = "web"
             [keyvalue]
-            default = {{ url = "{url}", {place} = "mine" }}
+            default = {{ {settings} }}
         "#
     ));
     assert_eq!(wharf.get("/set?k=key&v=value").status, 200);
@@ -65,9 +73,71 @@ fn every_server_is_held_to_every_promise_and_left_as_it_was() {
     });
 }
 
+/// Servers that stand behind one binding, of a vendor that stands behind others alone.
+struct Together {
+    vendor: &'static str,
+    settings: String,
+    nodes: Vec<SocketAddr>,
+}
+
+impl Together {
+    fn are_left_as_they_were(&self) {
+        let Self { vendor: name, settings, nodes } = self;
+        let vendor = VENDORS.iter().find(|vendor| vendor.name == *name).unwrap();
+        let wharf = with_an_entry(&format!("{settings}, {} = 'mine'", place(vendor)));
+        let kept =
+            || -> BTreeSet<String> { nodes.iter().flat_map(|node| (vendor.kept)(*node)).collect() };
+        let before = kept();
+        assert!(!before.is_empty(), "{name}");
+        let binding: toml::Table = toml::from_str(&format!("it = {{ {settings} }}")).unwrap();
+        let mut keys = binding["it"].as_table().unwrap().clone();
+        let url = keys.remove("url").unwrap();
+        let set: Vec<String> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut arguments = vec!["conformance", "keyvalue", url.as_str().unwrap()];
+        arguments.extend(set.iter().flat_map(|set| ["--set", set]));
+        let ended = Folder::new().run(&arguments);
+        assert_eq!(ended.code, Some(0), "{name}\n{}\n{}", ended.output, ended.errors);
+        assert!(ended.output.trim_end().ends_with(" 0 broken"), "{}", ended.output);
+        // A replica hears a little later.
+        eventually("only what was there is there", || (kept() == before).then_some(()));
+        assert_eq!(wharf.text("/get?k=key"), "value", "{name}");
+    }
+}
+
+#[test]
+fn servers_that_stand_together_are_held_to_every_promise_and_left_as_they_were() {
+    let addresses = |servers: &[Server]| servers.iter().map(Server::address).collect::<Vec<_>>();
+    let cluster = || {
+        let cluster = Cluster::start();
+        let (settings, nodes) = (cluster.settings(), addresses(&cluster.nodes));
+        Together { vendor: "redis", settings, nodes }.are_left_as_they_were();
+    };
+    let sentinels = || {
+        let servers = Sentinels::start();
+        let nodes = vec![servers.master.address(), servers.replica.address()];
+        let settings = servers.settings();
+        Together { vendor: "redis", settings, nodes }.are_left_as_they_were();
+    };
+    let nats = || {
+        let cluster = NatsCluster::start();
+        let (settings, nodes) = (cluster.settings(), addresses(&cluster.nodes));
+        Together { vendor: "nats", settings, nodes }.are_left_as_they_were();
+    };
+    let etcd = || {
+        let cluster = etcd_cluster();
+        let (settings, nodes) = (cluster.settings(), cluster.addresses());
+        Together { vendor: "etcd", settings, nodes }.are_left_as_they_were();
+    };
+    std::thread::scope(|scope| {
+        for attempt in [&cluster as &(dyn Fn() + Sync), &sentinels, &nats, &etcd] {
+            scope.spawn(attempt);
+        }
+    });
+}
+
 #[test]
 fn further_keys_of_the_binding_can_be_set() {
-    let cluster = testkit::servers::Cluster::shared();
+    let cluster = Cluster::start();
     let node = &cluster.nodes[0];
     let try_with = |set: &[&str]| {
         let url = node.url();

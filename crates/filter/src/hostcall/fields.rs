@@ -4,7 +4,8 @@ use super::{Call, Outcome};
 use crate::abi::{Abi, MapType, Status};
 use crate::headers::Headers;
 use crate::pairs;
-use crate::state::{Event, State};
+use crate::state::{Event, Here, State};
+use crate::words::Words;
 
 /// The fields of a map, or `None` while there are none of its kind.
 fn map(state: &mut State, map: MapType) -> Option<&Headers> {
@@ -21,9 +22,10 @@ fn map(state: &mut State, map: MapType) -> Option<&Headers> {
 ///
 /// # Errors
 /// `BadArgument` while there are none of its kind, and for those of a callout.
-fn map_mut(state: &mut State, map: MapType) -> Result<&mut Headers, Status> {
-    let (stream, index) = state.stream().ok_or(Status::BadArgument)?;
-    stream.map_mut(map, index).ok_or(Status::BadArgument)
+fn map_mut(here: &mut Option<Here>, map: MapType) -> Result<&mut Headers, Status> {
+    let here = here.as_mut().ok_or(Status::BadArgument)?;
+    let index = here.index;
+    here.map_mut(map, index).ok_or(Status::BadArgument)
 }
 
 fn kind(map: u32) -> Result<MapType, Status> {
@@ -53,7 +55,7 @@ pub(crate) fn set_pairs(call: &mut Call<'_>, map_id: u32, data: u32, size: u32) 
     let kind = kind(map_id)?;
     let (bytes, state) = call.bytes(data, size)?;
     let pairs = pairs::read(bytes).ok_or(Status::BadArgument)?;
-    Ok(map_mut(state, kind)?.replace_all(&pairs)?)
+    Ok(map_mut(&mut state.here, kind)?.replace_all(&pairs)?)
 }
 
 /// `proxy_get_header_map_value`: of several values all, with commas between them.
@@ -111,7 +113,7 @@ pub(crate) fn add(
     value: u32,
     value_size: u32,
 ) -> Outcome {
-    edit(call, map_id, (key, key_size), (value, value_size), Headers::add)
+    edit(call, map_id, (key, key_size), (value, value_size), Headers::add_with)
 }
 
 /// `proxy_replace_header_map_value`.
@@ -123,7 +125,7 @@ pub(crate) fn replace(
     value: u32,
     value_size: u32,
 ) -> Outcome {
-    edit(call, map_id, (key, key_size), (value, value_size), Headers::replace)
+    edit(call, map_id, (key, key_size), (value, value_size), Headers::replace_with)
 }
 
 fn edit(
@@ -131,18 +133,19 @@ fn edit(
     map_id: u32,
     key: (u32, u32),
     value: (u32, u32),
-    edit: impl FnOnce(&mut Headers, &[u8], &[u8]) -> Result<(), Status>,
+    edit: impl FnOnce(&mut Headers, Option<&mut Words>, &[u8], &[u8]) -> Result<(), Status>,
 ) -> Outcome {
     let kind = kind(map_id)?;
     let (memory, state) = call.parts()?;
     let name = super::slice(memory, key.0, key.1)?;
     let value = super::slice(memory, value.0, value.1)?;
-    Ok(edit(map_mut(state, kind)?, name, value)?)
+    let State { here, words, .. } = state;
+    Ok(edit(map_mut(here, kind)?, Some(words), name, value)?)
 }
 
 /// `proxy_remove_header_map_value`.
 pub(crate) fn remove(call: &mut Call<'_>, map_id: u32, key: u32, key_size: u32) -> Outcome {
     let kind = kind(map_id)?;
     let (name, state) = call.bytes(key, key_size)?;
-    Ok(map_mut(state, kind)?.remove(name)?)
+    Ok(map_mut(&mut state.here, kind)?.remove(name)?)
 }

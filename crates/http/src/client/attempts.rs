@@ -46,23 +46,27 @@ impl Attempts<'_> {
             self.target.dress(&mut request, lease.version());
             self.hold(&mut request, lease.version(), bare);
             let refusable = bare && self.alone && lease.version() == Version::HTTP_2;
-            let copy = refusable.then(|| self.copy(&request));
+            let twice = bare && lease.reused && request.method().is_idempotent();
+            let copy = (refusable || twice).then(|| self.copy(&request));
             let answer = self.answer(&mut lease, request).await.map_err(failed(false))?;
             let mut error = match answer {
                 Ok(response) => return self.accept(response, lease).map_err(failed(false)),
                 Err(error) => error,
             };
-            // Only what the server never saw, or says that it did not process, is sent again.
+            // What the server never saw is sent again, or says that it did not process; and what
+            // may be done twice where a kept connection closed, which says nothing of the server.
             let message = error.take_message();
             let error = error.into_error();
             let unprocessed = classify::is_unprocessed(&error);
             let unsent = message.is_some() || unprocessed;
-            let (again, refused) = (message.filter(|_| lease.reused), copy.filter(|_| unprocessed));
-            let end = lease.end();
+            let failure = self.failure(&error, lease.end());
+            let closed = twice && !unprocessed && matches!(failure, Error::ConnectionTerminated);
+            let copy = copy.filter(|_| closed || refusable && unprocessed);
+            let again = message.filter(|_| lease.reused).or(copy);
             lease.discard();
-            match again.or(refused) {
+            match again {
                 Some(again) => request = again,
-                None => return Err(failed(unsent)(self.failure(&error, end))),
+                None => return Err(failed(unsent)(failure)),
             }
         }
         Err(failed(true)(Error::ConnectionTerminated))
@@ -130,7 +134,7 @@ impl Attempts<'_> {
         Ok((Response::from_parts(parts, Body::new(incoming, lease, self.limits)?), None))
     }
 
-    /// The request once more, for a server that may refuse it. It has no body.
+    /// The request once more, where it may have to be sent again. It has no body.
     fn copy(&self, request: &Request<Upload>) -> Request<Upload> {
         let mut copy = Request::new(Upload::empty(Arc::clone(&self.flow)));
         *copy.method_mut() = request.method().clone();

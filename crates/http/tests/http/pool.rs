@@ -42,6 +42,33 @@ async fn a_connection_that_the_server_closed_is_not_used() {
     assert_eq!(server.connections(), 50);
 }
 
+#[tokio::test]
+async fn a_kept_connection_that_closes_fails_no_request_that_may_be_made_twice() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&closed);
+    // Closes when a second request of a connection came, which the client has sent by then.
+    let server = raw(move |mut stream, _| {
+        let count = Arc::clone(&count);
+        async move {
+            read_head(&mut stream).await?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine").await?;
+            read_head(&mut stream).await?;
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    })
+    .await;
+    let client = client();
+    for _ in 0..20 {
+        assert_eq!(fetch(&client, get(server.url("/"))).await.unwrap(), "fine");
+    }
+    assert_eq!((server.connections(), closed.load(Ordering::SeqCst)), (20, 19));
+    // What may be done once only is not sent again.
+    let error = fetch(&client, post(server.url("/"), "body")).await.unwrap_err();
+    assert!(matches!(error, Error::ConnectionTerminated), "{error}");
+    assert_eq!(server.connections(), 20);
+}
+
 /// A server that answers every request on a connection but says when a connection ended.
 async fn watched(ended: Arc<Notify>, response: &'static str) -> crate::servers::Server {
     raw(move |mut stream, before| {

@@ -159,6 +159,17 @@ impl EtcdCluster {
         self.nodes.iter().map(|node| node.address).collect()
     }
 
+    /// The settings of a binding on them.
+    ///
+    /// # Panics
+    /// Never: there are three.
+    pub fn settings(&self) -> String {
+        let mut addresses = self.nodes.iter().map(|node| node.address);
+        let first = addresses.next().expect("there are three");
+        let rest: Vec<String> = addresses.map(|address| format!("'{address}'")).collect();
+        format!("url = 'etcd://{first}', nodes = [{}]", rest.join(", "))
+    }
+
     /// A node's process.
     ///
     /// # Panics

@@ -30,9 +30,7 @@ pub(crate) fn shared() -> &'static EtcdCluster {
 
 /// What the deployment file says of a binding on them.
 pub(crate) fn settings(cluster: &EtcdCluster) -> String {
-    let addresses: Vec<String> = cluster.addresses().iter().map(ToString::to_string).collect();
-    let nodes: Vec<String> = addresses.iter().skip(1).map(|node| format!("'{node}'")).collect();
-    format!("url = 'etcd://{}', nodes = [{}], timeout = '2s'", addresses[0], nodes.join(","))
+    format!("{}, timeout = '2s'", cluster.settings())
 }
 
 /// Which node leads.
