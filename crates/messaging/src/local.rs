@@ -12,6 +12,8 @@ mod state;
 mod taker;
 
 pub(crate) use broker::{Local, Shared};
+#[cfg(feature = "amqp")]
+pub(crate) use inbox::Inboxes;
 pub(crate) use group::{GroupRow, PendingRow};
 pub(crate) use kept::Kept;
 pub(crate) use log::{Confirmed, Entry, Log, Memory};
