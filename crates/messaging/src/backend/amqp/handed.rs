@@ -230,16 +230,19 @@ impl Settle for Out {
         }
         match verdict {
             Verdict::Ack => self.acknowledge(claim).await,
-            Verdict::Nack(Duration::ZERO) => {
-                drop(claim);
-                Ok(())
-            }
             Verdict::Nack(delay) => {
-                let (attempt, units) = (self.letter.attempt, wait::units(delay));
-                let (binding, letter) = (&self.binding, &self.letter);
-                wait::put_off(binding, &self.queue, letter, attempt, units).await?;
-                // There is a copy, so it does not matter if it comes a second time.
-                drop(self.acknowledge(claim).await);
+                let (binding, queue, letter) = (&self.binding, &self.queue, &self.letter);
+                let copied = match wait::units(delay) {
+                    0 => wait::put_back(binding, queue, letter, letter.attempt).await,
+                    units => wait::put_off(binding, queue, letter, letter.attempt, units).await,
+                };
+                match copied {
+                    // There is a copy, so it does not matter if it comes a second time.
+                    Ok(()) => drop(self.acknowledge(claim).await),
+                    // It comes again as it is.
+                    Err(_) if delay.is_zero() => {}
+                    Err(error) => return Err(error),
+                }
                 Ok(())
             }
         }

@@ -1,7 +1,7 @@
 //! What takes messages from the server for one subscriber.
 //!
-//! The server sends ahead as many as the subscriber may have. It counts each as handed out that it
-//! gets back; so what nobody took goes back as a copy that says how often it really was.
+//! The server sends ahead as many as the subscriber may have. What nobody took goes back as a copy,
+//! that says how often it was really handed out.
 
 use super::Binding;
 use super::group::{self, Queue};
@@ -310,12 +310,7 @@ async fn leave(binding: &Binding, queue: &Queue, held: Held) {
     if source.is_lost() {
         return;
     }
-    let (properties, payload) = letter::pack_again(&binding.names, &letter, letter.attempt - 1, 0);
-    let left = match binding.short(&queue.name) {
-        Ok(key) => binding.send(ShortString::default(), key, properties, &payload).await,
-        Err(error) => Err(error),
-    };
-    match left {
+    match wait::put_back(binding, queue, &letter, letter.attempt - 1).await {
         Ok(()) => drop(source.acknowledge(tag).await),
         Err(_) => source.give_back(tag),
     }

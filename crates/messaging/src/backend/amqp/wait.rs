@@ -58,8 +58,29 @@ pub(super) async fn put_off(
         Err(gone) if gone.kind() == Kind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     }
+    send(binding, &wait, letter, attempts, rest).await
+}
+
+/// Leaves a copy of a message that comes again at once, as one that was handed out so often: the
+/// server counts as handed out what it gave away and gets back, also where nobody had taken it.
+pub(super) async fn put_back(
+    binding: &Binding,
+    queue: &Queue,
+    letter: &Letter,
+    attempts: u32,
+) -> Result<()> {
+    send(binding, &queue.name, letter, attempts, 0).await
+}
+
+async fn send(
+    binding: &Binding,
+    queue: &str,
+    letter: &Letter,
+    attempts: u32,
+    rest: u64,
+) -> Result<()> {
     let (properties, payload) = letter::pack_again(&binding.names, letter, attempts, rest);
-    binding.send(ShortString::default(), binding.short(&wait)?, properties, &payload).await
+    binding.send(ShortString::default(), binding.short(queue)?, properties, &payload).await
 }
 
 impl Binding {
