@@ -155,11 +155,7 @@ impl Amqp {
         self.attempt(&self.consuming, exchange).await
     }
 
-    async fn attempt<T, F>(
-        &self,
-        line: &Line,
-        exchange: impl FnOnce(Connection) -> F,
-    ) -> Result<T>
+    async fn attempt<T, F>(&self, line: &Line, exchange: impl FnOnce(Connection) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {

@@ -78,7 +78,8 @@ pub fn url(backend: &str) -> Option<String> {
         // Redis stands behind it: in another database, for both give their bindings the same names.
         return Some(format!("tiered:{}/1", url("redis")?));
     }
-    let vendor = VENDORS.iter().chain(BROKERS).chain(CACHES).find(|vendor| vendor.name == backend)?;
+    let vendor =
+        VENDORS.iter().chain(BROKERS).chain(CACHES).find(|vendor| vendor.name == backend)?;
     Some((vendor.url)((vendor.shared)().address()))
 }
 

@@ -32,9 +32,10 @@ fn kind(error: &lapin::Error) -> (Kind, Option<&'static str>) {
         405 => (Kind::Conflict, None),
         406 => (Kind::Invalid, None),
         506 => (Kind::Exhausted, None),
-        530 => {
-            (Kind::Denied, Some("check the virtual host in the URL, and what the user may do there"))
-        }
+        530 => (
+            Kind::Denied,
+            Some("check the virtual host in the URL, and what the user may do there"),
+        ),
         // It stops, lost a queue's leader, or met an error of its own.
         313 | 320 | 541 => (Kind::Unavailable, None),
         _ => (Kind::Internal, None),

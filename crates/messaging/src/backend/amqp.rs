@@ -30,8 +30,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub(super) use settings::BEST;
 pub use settings::Amqp;
+pub(super) use settings::BEST;
 
 /// So many messages of a batch are on their way at once.
 const BATCH: usize = 64;

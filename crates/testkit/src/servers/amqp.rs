@@ -107,10 +107,10 @@ fn start_at(folder: PathBuf, address: SocketAddr, lines: &[String]) -> Server {
         fs::write(folder.join(name), text).expect("the folder is ours");
         folder.join(name).display().to_string()
     };
-    let settings = format!("{}\nlog.console = true\nlog.console.level = warning\n", lines.join("\n"));
-    let arguments = format!(
-        "+S 1:1 -setcookie {COOKIE} -kernel inet_dist_use_interface {{127,0,0,1}}"
-    );
+    let settings =
+        format!("{}\nlog.console = true\nlog.console.level = warning\n", lines.join("\n"));
+    let arguments =
+        format!("+S 1:1 -setcookie {COOKIE} -kernel inet_dist_use_interface {{127,0,0,1}}");
     let mut environment = environment();
     environment.extend([
         // So that the script becomes the server, instead of waiting for it.

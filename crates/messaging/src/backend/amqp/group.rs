@@ -47,8 +47,11 @@ pub(super) async fn join(binding: &Binding, subscription: &Subscription) -> Resu
     })?;
     // All of them, as who made it may have ended in the middle.
     bind(binding, channel, &entry.queue, &entry.keys).await?;
-    let former: BTreeSet<String> =
-        before.iter().flat_map(|(_, before)| before.keys.difference(&entry.keys)).cloned().collect();
+    let former: BTreeSet<String> = before
+        .iter()
+        .flat_map(|(_, before)| before.keys.difference(&entry.keys))
+        .cloned()
+        .collect();
     unbind(binding, channel, &entry.queue, &former).await?;
     let done: Vec<u64> = before.iter().skip(usize::from(is_known)).map(|(it, _)| *it).collect();
     registry.leave(binding, &done).await?;
@@ -145,7 +148,8 @@ async fn remove_group(binding: &Binding, channel: &Channel, queue: &str) -> Resu
     let waits = (0..STEPS).map(|step| names::wait(queue, step));
     let removing = async |connection: Connection| {
         let removed = waits.map(async |name| {
-            let removed = channel.queue_delete(binding.short(&name)?, QueueDeleteOptions::default());
+            let removed =
+                channel.queue_delete(binding.short(&name)?, QueueDeleteOptions::default());
             removed.await.map(drop).map_err(|error| connection.refused(error))
         });
         futures::future::try_join_all(removed).await.map(drop)

@@ -61,9 +61,8 @@ fn long(text: &str) -> AMQPValue {
 /// A message as it is sent.
 pub(super) fn pack(names: &Names, message: &Message) -> (BasicProperties, Bytes) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut properties = BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
-        .with_timestamp(now.as_secs());
+    let mut properties =
+        BasicProperties::default().with_delivery_mode(PERSISTENT).with_timestamp(now.as_secs());
     let mut table = BTreeMap::new();
     let mut put = |name: &str, value: AMQPValue| {
         if let Some(name) = short(name) {
@@ -149,7 +148,8 @@ pub(super) fn unpack(names: &Names, delivery: &mut Delivery) -> Letter {
     let counted = COUNTS.into_iter().map(number).max().unwrap_or_default();
     let attempt = number(ATTEMPTS).saturating_add(counted).saturating_add(1);
     let topic = said(TOPIC).unwrap_or_else(|| names::topic(delivery.routing_key.as_str()));
-    let time = properties.timestamp().map(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+    let time =
+        properties.timestamp().map(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
     Letter {
         topic: (check_topic(&topic).is_ok() && !is_inbox(&topic)).then_some(topic),
         message: message(names, properties, table, data),
@@ -206,7 +206,9 @@ fn is_plain(message: &Message) -> bool {
 /// Whether a header can have its name, and means nothing to the server.
 fn is_name(name: &str) -> bool {
     let means = |prefix: &str| name.starts_with(prefix);
-    name.len() <= LONGEST && !["x-", "wharf-"].into_iter().any(means) && !["CC", "BCC"].contains(&name)
+    name.len() <= LONGEST
+        && !["x-", "wharf-"].into_iter().any(means)
+        && !["CC", "BCC"].contains(&name)
 }
 
 /// The headers of a message in the order that it says, and the others behind them.
@@ -268,8 +270,7 @@ mod tests {
     }
 
     fn received(properties: BasicProperties, payload: &Bytes, key: &str) -> Letter {
-        let mut delivery =
-            Delivery::mock(1, "x".into(), key.into(), false, payload.to_vec());
+        let mut delivery = Delivery::mock(1, "x".into(), key.into(), false, payload.to_vec());
         delivery.properties = properties;
         unpack(&names(), &mut delivery)
     }
@@ -292,7 +293,8 @@ mod tests {
 
     #[test]
     fn plain_headers_are_those_of_amqp() {
-        let headers = [("b", "1"), ("a", "Zoë, \"q\" = 1: 2%3"), ("b", ""), ("B", " 4"), ("é ü", "")];
+        let headers =
+            [("b", "1"), ("a", "Zoë, \"q\" = 1: 2%3"), ("b", ""), ("B", " 4"), ("é ü", "")];
         let table = passes(&message(&headers), false);
         assert_eq!(table.inner().get("a").and_then(text).unwrap(), "Zoë, \"q\" = 1: 2%3");
         assert!(table.contains_key(ORDER));

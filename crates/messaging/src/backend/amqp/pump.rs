@@ -275,7 +275,8 @@ impl Pump {
         if let Some(Feed { source, mut consumer }) = self.feed.take()
             && !source.is_lost()
         {
-            let cancelled = source.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+            let cancelled =
+                source.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
             drop(base::within(timeout, cancelled).await);
             // What came before it heard.
             self.feed = Some(Feed { source, consumer: consumer.clone() });

@@ -99,7 +99,8 @@ impl Registry {
         loop {
             let next = self.consumer.next().await;
             let gone = || Error::unavailable("the server ended it");
-            let delivery = next.ok_or_else(gone)?.map_err(|error| self.connection.refused(error))?;
+            let delivery =
+                next.ok_or_else(gone)?.map_err(|error| self.connection.refused(error))?;
             if !is_marked {
                 // Now it is our turn.
                 is_marked = true;

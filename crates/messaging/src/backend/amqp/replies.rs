@@ -109,18 +109,14 @@ async fn listen(binding: &Binding) -> Result<(Connection, Arc<Inboxes>)> {
     let mut task = JoinSet::new();
     let names = Arc::clone(&binding.names);
     task.spawn(deliver(names, host, consumer, Arc::clone(&inboxes)));
-    let made = Listening { connection: connection.clone(), inboxes: Arc::clone(&inboxes), _task: task };
+    let made =
+        Listening { connection: connection.clone(), inboxes: Arc::clone(&inboxes), _task: task };
     *listening = Some(made);
     Ok((connection, inboxes))
 }
 
 /// Hands replies to those that wait for them.
-async fn deliver(
-    names: Arc<Names>,
-    host: String,
-    mut consumer: Consumer,
-    inboxes: Arc<Inboxes>,
-) {
+async fn deliver(names: Arc<Names>, host: String, mut consumer: Consumer, inboxes: Arc<Inboxes>) {
     while let Some(Ok(reply)) = consumer.next().await {
         let properties = &reply.properties;
         let empty = FieldTable::default();

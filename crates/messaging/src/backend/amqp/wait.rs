@@ -47,9 +47,11 @@ pub(super) async fn put_off(
         let channel = connection.channel().await?;
         let refused = |error| connection.refused(error);
         // What is left of a group that was forgotten nobody would find.
-        let (name, passive) = (binding.short(&queue.name)?, QueueDeclareOptions { passive: true, ..DURABLE });
+        let (name, passive) =
+            (binding.short(&queue.name)?, QueueDeclareOptions { passive: true, ..DURABLE });
         channel.queue_declare(name, passive, FieldTable::default()).await.map_err(refused)?;
-        let declared = channel.queue_declare(binding.short(&wait)?, DURABLE, binding.waiting(queue, step));
+        let declared =
+            channel.queue_declare(binding.short(&wait)?, DURABLE, binding.waiting(queue, step));
         declared.await.map_err(refused)
     };
     match binding.server.call(declaring).await {

@@ -3,7 +3,9 @@
 use super::{PLAIN, bound, content, healed, next, nothing, of_group, publish, text, trial};
 use base::Kind;
 use futures::StreamExt as _;
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use libtest_mimic::Trial;
@@ -101,7 +103,8 @@ async fn greet(mut stream: TcpStream, product: &str, version: &str) {
         frame.push(0xce);
         frame
     };
-    let text = |text: &str| [&u32::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
+    let text =
+        |text: &str| [&u32::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
     let field = |name: &str, value: &str| {
         [&[u8::try_from(name.len()).unwrap()], name.as_bytes(), b"S", &text(value)].concat()
     };
@@ -163,7 +166,8 @@ async fn other_programs() {
     let properties = BasicProperties::default().with_headers(headers);
     let send = async |key: &str, properties: BasicProperties| {
         let options = BasicPublishOptions::default();
-        let sent = channel.basic_publish("orders".into(), key.into(), options, b"theirs", properties);
+        let sent =
+            channel.basic_publish("orders".into(), key.into(), options, b"theirs", properties);
         drop(sent.await.unwrap());
     };
     send("not a topic", BasicProperties::default()).await;
@@ -179,7 +183,10 @@ async fn other_programs() {
     let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
     channel.queue_declare(queue.into(), options, none.clone()).await.unwrap();
     let options = QueueBindOptions::default();
-    channel.queue_bind(queue.into(), "orders".into(), "new.#".into(), options, none.clone()).await.unwrap();
+    channel
+        .queue_bind(queue.into(), "orders".into(), "new.#".into(), options, none.clone())
+        .await
+        .unwrap();
     let message = Message {
         content_type: Some("text/plain".to_owned()),
         headers: vec![("b".to_owned(), "é".to_owned()), ("a".to_owned(), "2".to_owned())],
