@@ -12,6 +12,7 @@ mod fault;
 mod wire;
 
 use crate::gate::Gate;
+use crate::line::{Line, Shared};
 use crate::look::{self, Meant};
 use crate::tls::Trust;
 use base::{Error, Kind, Result};
@@ -57,16 +58,8 @@ pub struct Amqp {
     gate: Gate,
     dialer: Dialer,
     timeout: Duration,
-    publishing: Line,
-    consuming: Line,
-}
-
-/// A connection that several share.
-#[derive(Default)]
-struct Line {
-    current: StdMutex<Option<Connection>>,
-    /// Held by the call that makes one; the others wait for it.
-    connecting: Mutex<()>,
+    publishing: Line<Connection>,
+    consuming: Line<Connection>,
 }
 
 /// One connection to one server. Cheap to clone.
@@ -155,13 +148,17 @@ impl Amqp {
         self.attempt(&self.consuming, exchange).await
     }
 
-    async fn attempt<T, F>(&self, line: &Line, exchange: impl FnOnce(Connection) -> F) -> Result<T>
+    async fn attempt<T, F>(
+        &self,
+        line: &Line<Connection>,
+        exchange: impl FnOnce(Connection) -> F,
+    ) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
         let mut used = None;
         let call = async {
-            let connection = self.connection(line).await?;
+            let connection = line.get(|lost| self.connect(lost)).await?;
             let (connection, _) = used.insert((connection.clone(), connection.0.link.received()));
             tokio::select! {
                 biased;
@@ -175,36 +172,28 @@ impl Amqp {
             && connection.0.link.received() == before
         {
             // Another server may answer, and this one shall not find what still waits here.
-            connection.cut();
+            connection.0.link.cut();
             self.dialer.avoid(connection.0.index);
         }
         outcome
     }
 
-    async fn connection(&self, line: &Line) -> Result<Connection> {
-        if let Some(connection) = line.usable() {
-            return Ok(connection);
+    /// Another connection, after this one was lost.
+    async fn connect(&self, lost: Option<Connection>) -> Result<Connection> {
+        if let Some(lost) = lost {
+            self.dialer.avoid(lost.0.index);
         }
-        // In a box, as what is done for the first call only would make all of them large.
-        Box::pin(async {
-            let _connecting = line.connecting.lock().await;
-            if let Some(connection) = line.usable() {
-                return Ok(connection);
-            }
-            if let Some(lost) = base::lock(&line.current).take() {
-                self.dialer.avoid(lost.0.index);
-            }
-            let made = self.dialer.connect().await?;
-            *base::lock(&line.current) = Some(made.clone());
-            Ok(made)
-        })
-        .await
+        self.dialer.connect().await
     }
 }
 
-impl Line {
-    fn usable(&self) -> Option<Connection> {
-        base::lock(&self.current).clone().filter(|connection| !connection.is_lost())
+impl Shared for Connection {
+    fn is_lost(&self) -> bool {
+        self.is_lost()
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -228,16 +217,6 @@ impl Connection {
     /// disk.
     pub fn is_blocked(&self) -> bool {
         self.0.lapin.status().blocked()
-    }
-
-    /// Whether it is the same connection.
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Ends it, with all that waits on it.
-    fn cut(&self) {
-        self.0.link.cut();
     }
 
     /// A channel of the caller's own, which ends with the last of its clones.

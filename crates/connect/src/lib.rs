@@ -6,6 +6,8 @@ pub mod batcher;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod gate;
+#[cfg(any(feature = "amqp", feature = "nats"))]
+mod line;
 #[cfg(any(
     feature = "amqp",
     feature = "etcd",

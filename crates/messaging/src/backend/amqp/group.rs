@@ -5,7 +5,7 @@ use super::names;
 use super::registry::{DURABLE, Entry, Registry, arguments};
 use super::wait::STEPS;
 use crate::Subscription;
-use base::{Kind, Result, lock};
+use base::{Error, Kind, Result, lock};
 use connect::amqp::Connection;
 use lapin::Channel;
 use lapin::options::{ExchangeDeleteOptions, QueueBindOptions, QueueDeleteOptions};
@@ -37,25 +37,29 @@ pub(super) async fn join(binding: &Binding, subscription: &Subscription) -> Resu
         registry.add(binding, &entry).await?;
     }
     let channel = &registry.channel;
-    declare(binding, channel, &entry.queue, binding.group_arguments()).await.map_err(|error| {
-        match error.kind() {
-            Kind::Invalid => error.with_hint(
-                "the group was made with other limits: write those, or forget the group",
-            ),
-            _ => error,
-        }
-    })?;
+    let declared = declare(binding, channel, &entry.queue, binding.group_arguments()).await;
+    declared.map_err(|error| otherwise(error, &entry.queue))?;
     // All of them, as who made it may have ended in the middle.
-    bind(binding, channel, &entry.queue, &entry.keys).await?;
+    bind(binding, channel, &entry.queue, &entry.keys, true).await?;
     let former: BTreeSet<String> = before
         .iter()
         .flat_map(|(_, before)| before.keys.difference(&entry.keys))
         .cloned()
         .collect();
-    unbind(binding, channel, &entry.queue, &former).await?;
+    bind(binding, channel, &entry.queue, &former, false).await?;
     let done: Vec<u64> = before.iter().skip(usize::from(is_known)).map(|(it, _)| *it).collect();
     registry.leave(binding, &done).await?;
     Ok(Queue { name: entry.queue, is_alone: false })
+}
+
+/// A queue that is there and has other arguments.
+fn otherwise(error: Error, queue: &str) -> Error {
+    match error.kind() {
+        Kind::Invalid => error.with_hint(format!(
+            "the group was made with other settings: write those, or delete the queue `{queue}`"
+        )),
+        _ => error,
+    }
 }
 
 async fn alone(binding: &Binding, keys: &BTreeSet<String>) -> Result<Queue> {
@@ -68,7 +72,7 @@ async fn alone(binding: &Binding, keys: &BTreeSet<String>) -> Result<Queue> {
     let made = async {
         let channel = binding.server.call(open).await?;
         declare(binding, &channel, &queue.name, arguments).await?;
-        bind(binding, &channel, &queue.name, keys).await
+        bind(binding, &channel, &queue.name, keys, true).await
     };
     if let Err(error) = made.await {
         lock(&binding.alone).remove(&queue.name);
@@ -95,41 +99,28 @@ async fn declare(
     binding.server.call(declaring).await
 }
 
+/// Binds a queue by these keys, or unbinds it.
 async fn bind(
     binding: &Binding,
     channel: &Channel,
     queue: &str,
     keys: &BTreeSet<String>,
+    is_bound: bool,
 ) -> Result<()> {
     let binding_all = async |connection: Connection| {
         let (queue, exchange) = (binding.short(queue)?, binding.exchange()?);
         for key in keys {
             let (queue, exchange, key) = (queue.clone(), exchange.clone(), binding.short(key)?);
-            let options = QueueBindOptions::default();
-            let bound = channel.queue_bind(queue, exchange, key, options, FieldTable::default());
-            bound.await.map_err(|error| binding.gone(connection.refused(error)))?;
+            let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+            let done = match is_bound {
+                true => channel.queue_bind(queue, exchange, key, options, none).await,
+                false => channel.queue_unbind(queue, exchange, key, none).await,
+            };
+            done.map_err(|error| binding.gone(connection.refused(error)))?;
         }
         Ok(())
     };
     binding.server.call(binding_all).await
-}
-
-async fn unbind(
-    binding: &Binding,
-    channel: &Channel,
-    queue: &str,
-    keys: &BTreeSet<String>,
-) -> Result<()> {
-    let unbinding = async |connection: Connection| {
-        let (queue, exchange) = (binding.short(queue)?, binding.exchange()?);
-        for key in keys {
-            let (queue, exchange, key) = (queue.clone(), exchange.clone(), binding.short(key)?);
-            let unbound = channel.queue_unbind(queue, exchange, key, FieldTable::default()).await;
-            unbound.map_err(|error| connection.refused(error))?;
-        }
-        Ok(())
-    };
-    binding.server.call(unbinding).await
 }
 
 /// Removes a queue, unless there is none.

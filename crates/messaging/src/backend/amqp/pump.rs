@@ -213,9 +213,9 @@ impl Pump {
     /// Takes a message in. None says that no more come from there.
     fn take(&mut self, event: Option<lapin::message::Delivery>) {
         let (Some(feed), Some(mut delivery)) = (&self.feed, event) else {
-            // What was held is with the server again, as is what was handed out.
             self.feed = None;
-            self.held.clear();
+            // Where the channel is lost they are with the server already.
+            self.held.drain(..).for_each(|held| held.source.give_back(held.tag));
             return;
         };
         let (source, tag) = (Arc::clone(&feed.source), delivery.delivery_tag);

@@ -11,12 +11,14 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::certificates::Certificates;
+use testkit::proxy::Proxy;
 use testkit::servers::{BROKERS, Server, amqp_tls, amqp_told, amqp_with};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use wharf_messaging::{Filter, Message, Subscription};
+use wharf_messaging::{Broker, Filter, Message, RequestOptions, Subscription, is_late};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -31,6 +33,8 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::amqp::who_asks_for_nothing_leaves_messages_to_others", idle()),
         trial("faults::amqp::a_group_gets_new_topics_instead_of_its_former_ones", new_topics()),
         trial("faults::amqp::messages_come_in_their_order", in_order()),
+        trial("faults::amqp::what_a_frozen_host_has_comes_to_others", frozen()),
+        trial("faults::amqp::a_user_needs_no_more_than_the_manual_says", permissions()),
         trial("faults::amqp::a_group_that_another_host_forgot_is_told", forgotten()),
         trial("faults::amqp::destroying_leaves_nothing_behind", destroyed()),
     ]
@@ -38,6 +42,11 @@ pub(super) fn trials() -> Vec<Trial> {
 
 fn alone(topics: &[&str]) -> Subscription {
     Subscription { group: None, ..of_group("", topics) }
+}
+
+/// What a server carries for us.
+async fn bound_to(server: &Server) -> Arc<dyn Broker> {
+    bound(&format!("{{ url = '{}' }}", server.url())).await.unwrap()
 }
 
 /// What a server keeps.
@@ -117,7 +126,7 @@ async fn greet(mut stream: TcpStream, product: &str, version: &str) {
         assert!(length > 0, "it hung up");
         stream.write_all(&said).await.unwrap();
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn tls() {
@@ -233,7 +242,7 @@ async fn full() {
     let other = bound(&format!("{{ url = '{url}', max-messages = 6 }}")).await.unwrap();
     let error = other.subscribe(&of_group("g", &["a"])).await.err().unwrap();
     assert_eq!(error.kind(), Kind::Invalid, "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.contains("forget the group")), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("other settings")), "{error}");
 }
 
 async fn blocked() {
@@ -261,7 +270,7 @@ async fn blocked() {
 
 async fn attempts() {
     let server = amqp_with(&[]);
-    let broker = bound(&format!("{{ url = '{}' }}", server.url())).await.unwrap();
+    let broker = bound_to(&server).await;
     let subscriber = broker.subscribe(&of_group("g", &["a.b"])).await.unwrap();
     let message = Message {
         headers: vec![("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())],
@@ -288,7 +297,7 @@ async fn attempts() {
 
 async fn idle() {
     let server = amqp_with(&[]);
-    let broker = bound(&format!("{{ url = '{}' }}", server.url())).await.unwrap();
+    let broker = bound_to(&server).await;
     let subscription = Subscription::new(vec![Filter::parse("a").unwrap()]).of_group("g");
     let idle = broker.subscribe(&subscription).await.unwrap();
     nothing(&*idle).await;
@@ -309,8 +318,7 @@ async fn idle() {
 /// A new deployment comes to one host after the other: hosts of the old one take part meanwhile.
 async fn new_topics() {
     let server = amqp_with(&[]);
-    let settings = format!("{{ url = '{}' }}", server.url());
-    let (old, new) = (bound(&settings).await.unwrap(), bound(&settings).await.unwrap());
+    let (old, new) = (bound_to(&server).await, bound_to(&server).await);
     let before = old.subscribe(&of_group("g", &["a", "x.>"])).await.unwrap();
     publish(&old, "a", "1").await.unwrap();
     publish(&old, "b", "nobody's").await.unwrap();
@@ -344,7 +352,7 @@ async fn new_topics() {
 
 async fn in_order() {
     let server = amqp_with(&[]);
-    let broker = bound(&format!("{{ url = '{}' }}", server.url())).await.unwrap();
+    let broker = bound_to(&server).await;
     let subscriber = broker.subscribe(&of_group("g", &["a"])).await.unwrap();
     let messages = (0..1000).map(|number| ("a".to_owned(), Message::new(number.to_string())));
     for outcome in broker.publish_many(messages.collect(), &PLAIN).await {
@@ -357,8 +365,7 @@ async fn in_order() {
 
 async fn forgotten() {
     let server = amqp_with(&[]);
-    let settings = format!("{{ url = '{}' }}", server.url());
-    let (one, other) = (bound(&settings).await.unwrap(), bound(&settings).await.unwrap());
+    let (one, other) = (bound_to(&server).await, bound_to(&server).await);
     let subscription = Subscription::new(vec![Filter::parse("a").unwrap()]).of_group("g");
     let subscriber = one.subscribe(&subscription).await.unwrap();
     publish(&one, "a", "1").await.unwrap();
@@ -379,8 +386,7 @@ async fn forgotten() {
 
 async fn destroyed() {
     let server = amqp_with(&[]);
-    let settings = format!("{{ url = '{}' }}", server.url());
-    let (broker, other) = (bound(&settings).await.unwrap(), bound(&settings).await.unwrap());
+    let (broker, other) = (bound_to(&server).await, bound_to(&server).await);
     let subscriber = broker.subscribe(&of_group("g", &["a"])).await.unwrap();
     let alone = broker.subscribe(&alone(&["a.*"])).await.unwrap();
     publish(&broker, "a", "1").await.unwrap();
@@ -397,11 +403,67 @@ async fn destroyed() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(kept(&server), BTreeSet::new());
     // Without a group there is nothing once the subscriber is gone.
-    let broker = bound(&settings).await.unwrap();
+    let broker = bound_to(&server).await;
     let before = kept(&server);
     drop(broker.subscribe(&self::alone(&["a"])).await.unwrap());
     let begun = Instant::now();
     while kept(&server) != before {
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", kept(&server));
     }
+}
+
+/// To the server it is as if a host were frozen: nothing comes from it, and nothing ends.
+async fn frozen() {
+    let server = amqp_with(&[]);
+    let proxy = Proxy::start(server.address()).await;
+    let settings = format!("{{ url = 'amqp://{}', timeout = '2s' }}", proxy.address());
+    let (frozen, other) = (bound(&settings).await.unwrap(), bound_to(&server).await);
+    let subscription = Subscription::new(vec![Filter::parse("a").unwrap()]).of_group("g");
+    let subscriber = frozen.subscribe(&subscription).await.unwrap();
+    publish(&other, "a", "1").await.unwrap();
+    let held = next(&*subscriber).await;
+    proxy.change(|weather| weather.stalled = true);
+    let begun = Instant::now();
+    let others = other.subscribe(&subscription).await.unwrap();
+    let delivery = next(&*others).await;
+    assert_eq!((content(&delivery).as_str(), delivery.attempt), ("1", 2));
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    proxy.change(|weather| weather.stalled = false);
+    healed(&frozen).await;
+    // Its verdict comes too late, and has no effect.
+    let late = held.ack().await.unwrap_err();
+    assert!(is_late(&late), "{late}");
+    drop(delivery);
+    assert_eq!(text(&*others).await, "1");
+}
+
+/// What the manual says that a user has to be allowed.
+async fn permissions() {
+    let server = amqp_with(&[]);
+    amqp_told(&server, &["add_user", "shop", "secret"]);
+    let (own, and_default) = (r"^wharf\.", r"^(wharf\.|amq\.default$)");
+    let manual = include_str!("../../../../../docs/messaging-backends.md");
+    assert!(
+        manual.contains(&format!("set_permissions USER \"{own}\" \"{and_default}\" \"{own}\""))
+    );
+    amqp_told(&server, &["set_permissions", "shop", own, and_default, own]);
+    let url = format!("amqp://shop:secret@{}", server.address());
+    let broker = bound(&format!("{{ url = '{url}' }}")).await.unwrap();
+    let subscriber = broker.subscribe(&of_group("g", &["a"])).await.unwrap();
+    drop(broker.subscribe(&alone(&["a.>"])).await.unwrap());
+    publish(&broker, "a", "1").await.unwrap();
+    next(&*subscriber).await.nack(Duration::from_millis(100)).await.unwrap();
+    assert_eq!(text(&*subscriber).await, "1");
+    let options = RequestOptions { timeout: Duration::from_secs(20), ..RequestOptions::default() };
+    let (replies, ()) = futures::join!(broker.request("a", Message::new("?"), &options), async {
+        let request = next(&*subscriber).await;
+        let to = request.message.reply_to.clone().unwrap();
+        publish(&broker, &to, "!").await.unwrap();
+        request.ack().await.unwrap();
+    });
+    assert_eq!(replies.unwrap().len(), 1);
+    broker.forget("g").await.unwrap();
+    let error = bound(&format!("{{ url = '{url}', exchange = 'theirs' }}")).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Denied, "{error}");
+    broker.destroy().await.unwrap();
 }
