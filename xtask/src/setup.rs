@@ -45,6 +45,10 @@ const PACKAGES: &[Package] = &[
     Package { name: "mariadb-server", present: Sign::Program(&["mariadbd"]) },
     Package { name: "etcd-server", present: Sign::Program(&["etcd"]) },
     Package { name: "memcached", present: Sign::Program(&["memcached"]) },
+    Package {
+        name: "rabbitmq-server",
+        present: Sign::Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
+    },
     // The client of etcd compiles the protocol.
     Package { name: "protobuf-compiler", present: Sign::Program(&["protoc"]) },
     Package {

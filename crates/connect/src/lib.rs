@@ -1,10 +1,15 @@
 //! One client per vendor, shared by the capabilities; and TLS, shared by everything.
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 pub mod batcher;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod gate;
+#[cfg(any(feature = "amqp", feature = "nats"))]
+mod line;
 #[cfg(any(
+    feature = "amqp",
     feature = "etcd",
     feature = "memcached",
     feature = "mysql",
@@ -24,6 +29,6 @@ pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod tls;
-#[cfg(any(feature = "etcd", feature = "memcached"))]
+#[cfg(any(feature = "amqp", feature = "etcd", feature = "memcached"))]
 mod url;
 pub mod version;

@@ -8,6 +8,7 @@ mod dial;
 mod talk;
 
 use crate::gate::Gate;
+use crate::line::{Line, Shared};
 use crate::look::{self, Meant};
 use crate::tls::Trust;
 use async_nats::client::RequestErrorKind as CoreRequestErrorKind;
@@ -23,10 +24,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::error::Error as StdError;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 pub use async_nats::jetstream::Error as Refusal;
@@ -62,10 +63,7 @@ pub struct Nats {
     gate: Gate,
     dialer: Dialer,
     timeout: Duration,
-    /// The connection that calls share.
-    current: StdMutex<Option<Connection>>,
-    /// Held by the call that makes one; the others wait for it.
-    connecting: Mutex<()>,
+    line: Line<Connection>,
 }
 
 /// One connection to one server. Cheap to clone.
@@ -127,8 +125,7 @@ impl Nats {
             gate: Gate::new(dialer.name(), settings.timeout, settings.in_flight),
             dialer,
             timeout: settings.timeout,
-            current: StdMutex::default(),
-            connecting: Mutex::default(),
+            line: Line::default(),
         })
     }
 
@@ -214,37 +211,24 @@ impl Nats {
     /// # Errors
     /// When no server can be reached, or one refuses.
     pub async fn connection(&self) -> Result<Connection> {
-        if let Some(connection) = self.usable() {
-            return Ok(connection);
-        }
-        // In a box, as what is done for the first call only would make all of them large.
-        Box::pin(async {
-            let _connecting = self.connecting.lock().await;
-            if let Some(connection) = self.usable() {
-                return Ok(connection);
-            }
-            let after = self.current().take().map(|lost| lost.0.index);
-            let made = self.dialer.connect(after).await?;
-            *self.current() = Some(made.clone());
-            Ok(made)
-        })
-        .await
-    }
-
-    fn usable(&self) -> Option<Connection> {
-        self.current().clone().filter(|connection| !connection.is_lost())
+        let make = |lost: Option<Connection>| self.dialer.connect(lost.map(|lost| lost.0.index));
+        self.line.get(make).await
     }
 
     fn discard(&self, connection: &Connection) {
-        let mut current = self.current();
-        if current.as_ref().is_some_and(|other| Arc::ptr_eq(&other.0, &connection.0)) {
-            *current = None;
+        if self.line.discard(connection) {
             self.dialer.avoid(connection.0.index);
         }
     }
+}
 
-    fn current(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared for Connection {
+    fn is_lost(&self) -> bool {
+        self.is_lost()
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

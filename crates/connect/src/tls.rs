@@ -3,7 +3,7 @@
 //! The provider is passed by hand everywhere, so nothing here depends on a process-wide default;
 //! [`install`] sets one all the same, for libraries that look for it.
 
-#[cfg(any(feature = "memcached", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "amqp", feature = "memcached", feature = "nats", feature = "redis"))]
 pub(crate) mod fault;
 mod identity;
 mod trust;

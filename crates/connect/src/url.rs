@@ -50,7 +50,7 @@ pub(crate) fn address(node: &str, port: u16) -> Option<String> {
 }
 
 /// Text with `%41` for `A`.
-fn decode(text: &str) -> Option<String> {
+pub(crate) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

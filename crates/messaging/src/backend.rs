@@ -1,19 +1,31 @@
 //! The brokers. To add one: a file, its `mod`, its line in the list.
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(any(feature = "amqp", feature = "nats"))]
+mod envelope;
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(any(feature = "amqp", feature = "nats"))]
+mod taker;
+#[cfg(any(feature = "amqp", feature = "nats"))]
+mod word;
 
 use crate::{Best, Broker};
 use base::Entry;
 use base::backend::backend;
-#[cfg(not(all(feature = "embedded", feature = "nats")))]
+#[cfg(not(all(feature = "amqp", feature = "embedded", feature = "nats")))]
 use base::backend::missing;
 
 /// Every backend that a binding's URL may choose.
 pub const BACKENDS: &[Entry<dyn Broker>] = &[
+    #[cfg(feature = "amqp")]
+    backend::<amqp::Amqp>(),
+    #[cfg(not(feature = "amqp"))]
+    missing("amqp", &["amqp", "amqps"]),
     #[cfg(feature = "embedded")]
     backend::<embedded::Embedded>(),
     #[cfg(not(feature = "embedded"))]
@@ -27,6 +39,8 @@ pub const BACKENDS: &[Entry<dyn Broker>] = &[
 
 /// What each of them can offer at most.
 pub const BEST: &[Best] = &[
+    #[cfg(feature = "amqp")]
+    amqp::BEST,
     #[cfg(feature = "embedded")]
     embedded::BEST,
     memory::BEST,

@@ -13,6 +13,8 @@ mod taker;
 
 pub(crate) use broker::{Local, Shared};
 pub(crate) use group::{GroupRow, PendingRow};
+#[cfg(feature = "amqp")]
+pub(crate) use inbox::Inboxes;
 pub(crate) use kept::Kept;
 pub(crate) use log::{Confirmed, Entry, Log, Memory};
 pub(crate) use state::{Retention, Rows};

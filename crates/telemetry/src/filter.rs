@@ -8,6 +8,9 @@ use tracing_subscriber::filter::Targets;
 
 /// The target of everything that guests say. `guest::NAME` stands for one component.
 pub(crate) const GUEST: &str = "guest";
+/// Libraries that report as errors of their own what their callers tell anyway, and with that what
+/// is in messages. They are silent unless they are named.
+const TALKATIVE: &[&str] = &["lapin"];
 
 /// Which records are kept, in the syntax that Rust programs know from `RUST_LOG`.
 ///
@@ -49,7 +52,11 @@ impl Filter {
     /// decided already.
     pub(crate) fn program(&self) -> Result<EnvFilter> {
         let read = || EnvFilter::builder().parse(&self.directives);
-        let filter = read().map_err(|error| unreadable(&self.directives, error))?;
+        let mut filter = read().map_err(|error| unreadable(&self.directives, error))?;
+        for library in TALKATIVE.iter().filter(|library| !self.directives.contains(**library)) {
+            let silence = format!("{library}=off").parse();
+            filter = filter.add_directive(silence.map_err(|error| unreadable(library, error))?);
+        }
         let guests = format!("{GUEST}=trace").parse();
         Ok(filter.add_directive(guests.map_err(|error| unreadable(GUEST, error))?))
     }

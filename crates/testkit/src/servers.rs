@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "it is how a test fails")]
 
 mod account;
+mod amqp;
 mod etcd;
 mod memcached;
 mod mysql;
@@ -24,6 +25,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use account::Account;
+pub use amqp::{amqp_tls, amqp_told, amqp_with};
 pub use etcd::{EtcdCluster, etcd_cluster, etcd_locked, etcd_with, etcd_with_tls};
 pub use memcached::{memcached_tls, memcached_with, memcached_with_users};
 pub use mysql::{mysql_tls, mysql_with};
@@ -53,6 +55,9 @@ pub struct Vendor {
 pub const VENDORS: &[Vendor] =
     &[etcd::VENDOR, mysql::VENDOR, nats::VENDOR, postgres::VENDOR, redis::VENDOR];
 
+/// Every kind that carries messages and nothing else.
+pub const BROKERS: &[Vendor] = &[amqp::VENDOR];
+
 /// Every kind that caches.
 pub const CACHES: &[Vendor] = &[memcached::VENDOR, redis::VENDOR];
 
@@ -73,7 +78,8 @@ pub fn url(backend: &str) -> Option<String> {
         // Redis stands behind it: in another database, for both give their bindings the same names.
         return Some(format!("tiered:{}/1", url("redis")?));
     }
-    let vendor = VENDORS.iter().chain(CACHES).find(|vendor| vendor.name == backend)?;
+    let vendor =
+        VENDORS.iter().chain(BROKERS).chain(CACHES).find(|vendor| vendor.name == backend)?;
     Some((vendor.url)((vendor.shared)().address()))
 }
 
@@ -198,6 +204,19 @@ impl Recipe {
         arguments: &[String],
         is_ready: impl Fn(SocketAddr) -> bool,
     ) -> Server {
+        self.start_in(account, &[], folder, address, arguments, is_ready)
+    }
+
+    /// Starts one that is told things by its environment.
+    fn start_in(
+        &self,
+        account: Option<Account>,
+        environment: &[(&str, String)],
+        folder: PathBuf,
+        address: SocketAddr,
+        arguments: &[String],
+        is_ready: impl Fn(SocketAddr) -> bool,
+    ) -> Server {
         // It dies with the thread that started it, which lives as long as this program.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
@@ -205,6 +224,7 @@ impl Recipe {
             command.args(account.privileges());
         }
         command.arg(self.program).args(arguments);
+        command.envs(environment.iter().map(|(name, value)| (*name, value.as_str())));
         command.current_dir(&folder).stdin(Stdio::null());
         let log = fs::File::create(folder.join("log")).expect("the folder is ours");
         command.stdout(log.try_clone().expect("a file has copies")).stderr(log);

@@ -10,8 +10,8 @@ mod replies;
 mod settings;
 mod stream;
 mod sweep;
-mod taker;
 
+use super::taker::Taker;
 use crate::{
     Broker, Checked, Message, Offer, PublishOptions, Published, RequestOptions, Subscriber,
     Subscription, is_inbox,
@@ -20,10 +20,10 @@ use async_trait::async_trait;
 use base::{Backend, Error, Kind, Place, Result};
 use connect::nats::{Answer, Connection, Parcel, Stored, is_unheard};
 use connect::tls::Trust;
+use pump::Pump;
 use std::sync::Arc;
 use stream::{DUPLICATE, LONGEST, PAUSE, Stream};
 use sweep::Room;
-use taker::Taker;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -207,7 +207,8 @@ impl Broker for Streams {
         let deadline = subscription.deadline.min(LONGEST);
         let subscription = Subscription { deadline, ..subscription.clone() };
         let joined = group::join(&self.stream, &subscription).await?;
-        Ok(Box::new(Taker::new(&self.stream, joined, subscription)))
+        let pump = Pump::new(Arc::clone(&self.stream), joined, subscription);
+        Ok(Box::new(Taker::new(|asked| pump.run(asked))))
     }
 
     async fn request(

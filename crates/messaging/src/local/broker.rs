@@ -5,7 +5,6 @@ use super::kept::Kept;
 use super::log::{Confirmed, Log};
 use super::state::{Retention, State};
 use super::taker::Taker;
-use crate::options::too_many;
 use crate::{
     Broker, Message, Offer, PublishOptions, Published, RequestOptions, Subscriber, Subscription,
     is_inbox,
@@ -14,7 +13,7 @@ use async_trait::async_trait;
 use base::{Clock, Error, Result, incarnation, lock};
 use std::any::Any;
 use std::sync::{Arc, Mutex};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// A broker inside this process.
 pub(crate) struct Local<L: Log> {
@@ -138,23 +137,13 @@ impl<L: Log> Broker for Local<L> {
         options: &RequestOptions,
     ) -> Result<Vec<Message>> {
         let end = Instant::now() + options.timeout;
-        let silence = |why: &'static str| Err(Error::timeout(why));
         if !lock(&self.shared.state).is_heard(topic) {
-            return silence("nobody listens to the topic");
+            return Err(Error::timeout("nobody listens to the topic"));
         }
         let mut inbox = self.inboxes.open(options.most);
         let message = Message { reply_to: Some(inbox.topic()), ..message };
         self.publish(topic, message, &PublishOptions::default()).await?;
-        let mut replies = Vec::new();
-        while replies.len() < options.replies
-            && let Ok(Some(reply)) = timeout_at(end, inbox.replies.recv()).await
-        {
-            replies.push(reply);
-        }
-        if inbox.is_over() {
-            return Err(too_many(options));
-        }
-        if replies.is_empty() { silence("nobody replied in time") } else { Ok(replies) }
+        inbox.collect(end, options).await
     }
 
     async fn forget(&self, group: &str) -> Result<()> {

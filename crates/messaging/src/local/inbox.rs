@@ -1,11 +1,13 @@
 //! Who waits for replies.
 
-use crate::{INBOX, Message};
+use crate::options::too_many;
+use crate::{INBOX, Message, RequestOptions};
 use base::{Error, Result, incarnation, lock};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::{Instant, timeout_at};
 
 /// So many replies wait for one request; more are dropped, as one to a request that is over is.
 const WAITING: usize = 1024;
@@ -19,7 +21,7 @@ struct Waiting {
 }
 
 /// The requests of one broker that wait for replies.
-pub(super) struct Inboxes {
+pub(crate) struct Inboxes {
     /// What a former opening made is over.
     incarnation: u64,
     open: Mutex<Open>,
@@ -32,21 +34,26 @@ struct Open {
 }
 
 /// A request that waits. Closed when dropped.
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     number: u64,
     all: Arc<Inboxes>,
-    pub(super) replies: Receiver<Message>,
+    replies: Receiver<Message>,
     /// There were more bytes of replies than fit.
     is_over: Arc<AtomicBool>,
 }
 
 impl Inboxes {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { incarnation: incarnation(), open: Mutex::default() })
     }
 
+    /// What stands for all of them in topics.
+    pub(crate) fn name(&self) -> String {
+        format!("{:x}", self.incarnation)
+    }
+
     /// A place for replies that have at most so many bytes together.
-    pub(super) fn open(self: &Arc<Self>, most: usize) -> Inbox {
+    pub(crate) fn open(self: &Arc<Self>, most: usize) -> Inbox {
         let (sender, replies) = channel(WAITING);
         let mut open = lock(&self.open);
         open.last += 1;
@@ -58,7 +65,7 @@ impl Inboxes {
     }
 
     /// Hands a reply to whoever waits for what is published to this topic.
-    pub(super) fn deliver(&self, topic: &str, message: Message) -> Result<()> {
+    pub(crate) fn deliver(&self, topic: &str, message: Message) -> Result<()> {
         let (incarnation, number) =
             read(topic).ok_or_else(|| Error::invalid("this is no topic for replies"))?;
         if incarnation == self.incarnation
@@ -78,14 +85,30 @@ impl Inboxes {
 }
 
 impl Inbox {
-    /// Whether there were more bytes of replies than fit.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over.load(Relaxed)
+    /// Takes replies, until there are as many as were asked for or the time is over.
+    pub(crate) async fn collect(
+        &mut self,
+        end: Instant,
+        options: &RequestOptions,
+    ) -> Result<Vec<Message>> {
+        let mut found = Vec::new();
+        while found.len() < options.replies
+            && let Ok(Some(reply)) = timeout_at(end, self.replies.recv()).await
+        {
+            found.push(reply);
+        }
+        if self.is_over.load(Relaxed) {
+            return Err(too_many(options));
+        }
+        match found.is_empty() {
+            true => Err(Error::timeout("nobody replied in time")),
+            false => Ok(found),
+        }
     }
 
     /// Where replies go.
-    pub(super) fn topic(&self) -> String {
-        format!("{INBOX}.{:x}-{}", self.all.incarnation, self.number)
+    pub(crate) fn topic(&self) -> String {
+        format!("{INBOX}.{}-{}", self.all.name(), self.number)
     }
 }
 

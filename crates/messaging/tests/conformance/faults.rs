@@ -1,5 +1,6 @@
 //! Servers that are away, hang, crash or are not what was meant: every vendor's.
 
+mod amqp;
 mod nats;
 
 use crate::{place, trial};
@@ -14,7 +15,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use testkit::program::Signal;
 use testkit::proxy::{Proxy, storm};
-use testkit::servers::{VENDORS, Vendor};
+use testkit::servers::{BROKERS, VENDORS, Vendor};
 use testkit::stranger::Stranger;
 use wharf_messaging::{
     BACKENDS, Broker, Delivery, Filter, Message, PublishOptions, Subscriber, Subscription,
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     let has_broker = |vendor: &&Vendor| BACKENDS.iter().any(|entry| entry.name == vendor.name);
-    for vendor in VENDORS.iter().filter(has_broker) {
+    for vendor in VENDORS.iter().chain(BROKERS).filter(has_broker) {
         let mut add = |name: &str, body: BoxFuture<'static, ()>| {
             trials.push(trial(format!("faults::{}::{name}", vendor.name), body));
         };
@@ -41,6 +42,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         add("servers_that_are_not_what_was_meant_are_told_apart", wrong_servers(vendor).boxed());
         add("subscribers_that_are_given_up_lose_nothing", given_up(vendor).boxed());
     }
+    trials.extend(amqp::trials());
     trials.extend(nats::trials());
     trials
 }

@@ -6,6 +6,7 @@
 //! is in an envelope in front of the content, and a header says how long it is.
 
 use crate::Message;
+use crate::backend::envelope;
 use async_nats::{HeaderMap, HeaderName};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -38,7 +39,7 @@ pub(super) fn pack(message: Message) -> (HeaderMap, Bytes) {
     let are_plain = message.headers.iter().all(|(name, value)| is_name(name) && is_plain(value))
         && said.into_iter().flatten().all(|text| is_plain(text));
     if !is_small || !are_plain {
-        let envelope = envelope(&message);
+        let envelope = envelope::seal(&message);
         headers.insert(ENVELOPE, envelope.len().to_string());
         return (headers, [envelope.as_bytes(), &message.data].concat().into());
     }
@@ -64,7 +65,7 @@ pub(super) fn unpack(headers: &HeaderMap, payload: Bytes) -> Message {
     let length = text(ENVELOPE).and_then(|length| length.parse().ok());
     if let Some(length) = length
         && let Some((envelope, _)) = payload.split_at_checked(length)
-        && let Some(opened) = open(envelope)
+        && let Some(opened) = envelope::open(envelope)
     {
         return Message { data: payload.slice(length..), ..opened };
     }
@@ -128,46 +129,6 @@ fn in_order(headers: &HeaderMap, order: &str) -> Vec<(String, String)> {
         .flat_map(|(name, values)| values.map(move |value| (name.to_owned(), value)));
     found.extend(rest);
     found
-}
-
-/// What is said of a message, each text with its length and with what it is before it.
-fn envelope(message: &Message) -> String {
-    let mut envelope = String::new();
-    let mut put = |what: char, text: &str| {
-        // Writing to a string does not fail.
-        _ = write!(envelope, "{what}{}:{text}", text.len());
-    };
-    let Message { content_type, key, id, .. } = message;
-    for (what, text) in [('t', content_type), ('k', key), ('i', id)] {
-        if let Some(text) = text {
-            put(what, text);
-        }
-    }
-    for (name, value) in &message.headers {
-        put('n', name);
-        put('v', value);
-    }
-    envelope
-}
-
-fn open(envelope: &[u8]) -> Option<Message> {
-    let mut rest = str::from_utf8(envelope).ok()?;
-    let mut message = Message::default();
-    while let Some(what) = rest.chars().next() {
-        let (length, after) = rest.get(1..)?.split_once(':')?;
-        let (text, after) = after.split_at_checked(length.parse().ok()?)?;
-        let text = text.to_owned();
-        match what {
-            't' => message.content_type = Some(text),
-            'k' => message.key = Some(text),
-            'i' => message.id = Some(text),
-            'n' => message.headers.push((text, String::new())),
-            'v' => message.headers.last_mut()?.1 = text,
-            _ => return None,
-        }
-        rest = after;
-    }
-    Some(message)
 }
 
 #[cfg(test)]

@@ -5,10 +5,8 @@
 //! than letters, digits and `-`.
 
 use crate::Filter;
+use crate::backend::word::word;
 use base::Place;
-
-/// Longer names end with a number instead.
-const LONGEST: usize = 100;
 
 /// Whether a stream may be called that.
 pub(super) fn is_stream(name: &str) -> bool {
@@ -29,26 +27,6 @@ pub(super) fn prefix(place: &Place) -> String {
 /// The durable consumer of a group.
 pub(super) fn consumer(group: &str) -> String {
     word(group)
-}
-
-/// A word for a name, which no other name has: itself if it has letters, digits and single `-`
-/// alone. Of any other as much as fits, and `--` with a number that is the name's.
-fn word(name: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
-    let is_short = (1..=LONGEST).contains(&name.len());
-    if is_short && name.chars().all(is_plain) && !name.contains("--") {
-        return name.to_owned();
-    }
-    let plain = name.chars().map(|letter| if is_plain(letter) { letter } else { '-' });
-    let plain: String = plain.take(LONGEST / 2).collect();
-    format!("{plain}--{:032x}", digest(name.as_bytes()))
-}
-
-/// A hash that is the same for ever, for names stay: FNV-1a.
-fn digest(bytes: &[u8]) -> u128 {
-    bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |hash, byte| {
-        (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
-    })
 }
 
 /// As few of the filters as cover the same, if no two of them cover a topic both: servers from 2.10

@@ -8,6 +8,7 @@ use super::group::{self, Joined, Start};
 use super::handed::Out;
 use super::letter;
 use super::stream::{Stream, nanoseconds};
+use crate::backend::taker::{Ask, Asked, is_closed};
 use crate::{Delivery, Filter, INBOX, Subscription};
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
 use base::{Error, Result};
@@ -19,11 +20,8 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
-
-/// Who waits for a message.
-pub(super) type Ask = oneshot::Sender<Result<Delivery>>;
 
 /// How long a request for messages stays with the server, and how often the server says that it
 /// still has it.
@@ -125,11 +123,8 @@ impl Pump {
     }
 
     /// Hands out messages until it is closed.
-    pub(super) async fn run(
-        mut self,
-        mut asked: mpsc::Receiver<Ask>,
-        mut closed: watch::Receiver<bool>,
-    ) {
+    pub(super) async fn run(mut self, asked: Asked) {
+        let Asked { asks: mut asked, mut closed, runs } = asked;
         while !*closed.borrow() {
             self.serve();
             let is_asked = self.feed.as_ref().is_some_and(|feed| feed.request.is_some());
@@ -159,6 +154,7 @@ impl Pump {
         }
         drop(asked);
         self.end().await;
+        drop(runs);
     }
 
     /// Hands what came to those that wait.
@@ -432,11 +428,6 @@ async fn event(feed: Option<&mut Feed>) -> Event {
         message = feed.messages.next() => message.map_or(Event::Lost, Event::Message),
         () = feed.connection.lost() => Event::Lost,
     }
-}
-
-async fn is_closed(closed: &mut watch::Receiver<bool>) {
-    // An error says that who would tell is gone.
-    drop(closed.wait_for(|closed| *closed).await);
 }
 
 fn forgotten() -> Error {

@@ -1,18 +1,28 @@
 //! A subscriber: a task takes messages from the server as they are asked for, and keeps what
 //! nobody waits for any more until somebody does, or gives it back.
 
-use super::group::Joined;
-use super::pump::{Ask, Pump};
-use super::stream::Stream;
-use crate::{Delivery, Subscriber, Subscription};
+use crate::{Delivery, Subscriber};
 use async_trait::async_trait;
 use base::Result;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// So many may wait for a message before others wait to do so.
 const ASKS: usize = 64;
+
+/// Who waits for a message.
+pub(super) type Ask = oneshot::Sender<Result<Delivery>>;
+
+/// What the task hears from the subscriber.
+pub(super) struct Asked {
+    /// Those that wait for a message; over when the subscriber is gone.
+    pub(super) asks: mpsc::Receiver<Ask>,
+    /// Whether it was closed.
+    pub(super) closed: watch::Receiver<bool>,
+    /// To be dropped when no more messages are taken: who closes it waits for that.
+    pub(super) runs: watch::Sender<()>,
+}
 
 /// A part in a group.
 pub(super) struct Taker {
@@ -20,23 +30,29 @@ pub(super) struct Taker {
     closed: watch::Sender<bool>,
     /// Ends when the task does.
     running: watch::Receiver<()>,
-    /// Ends by itself once this is closed or gone: within a call's timeout.
+    /// Ends by itself once this is closed and gone: within a call's timeout.
     task: Mutex<JoinSet<()>>,
 }
 
 impl Taker {
-    pub(super) fn new(stream: &Arc<Stream>, joined: Joined, subscription: Subscription) -> Self {
+    /// One whose task is what `run` returns.
+    pub(super) fn new<F>(run: impl FnOnce(Asked) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let (asks, asked) = mpsc::channel(ASKS);
         let (closed, is_closed) = watch::channel(false);
         let (runs, running) = watch::channel(());
-        let pump = Pump::new(Arc::clone(stream), joined, subscription);
         let mut task = JoinSet::new();
-        task.spawn(async move {
-            pump.run(asked, is_closed).await;
-            drop(runs);
-        });
+        task.spawn(run(Asked { asks: asked, closed: is_closed, runs }));
         Self { asks, closed, running, task: Mutex::new(task) }
     }
+}
+
+/// Waits until the subscriber is closed or gone.
+pub(super) async fn is_closed(closed: &mut watch::Receiver<bool>) {
+    // An error says that it is gone.
+    drop(closed.wait_for(|closed| *closed).await);
 }
 
 #[async_trait]
