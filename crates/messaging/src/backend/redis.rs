@@ -76,7 +76,7 @@ impl Redis {
         tasks.spawn(sweep::run(Arc::clone(&binding), retention));
         let acks = out::joined(&binding);
         let shared = Arc::new(Shared { binding, ears, acks, words, _tasks: tasks });
-        let publisher = Joined::new(&shared.binding, retention, self.max_size);
+        let publisher = Joined::new(&shared.binding, retention);
         let noted = (retention.groups / 16).min(NOTED);
         Ok(Arc::new(Checked::new(Streams { shared, offer, publisher, noted })))
     }

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 /// The pause before the server is called again, at first and at the most.
 const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// The ears of one broker.
 pub(super) struct Ears {
@@ -24,6 +24,8 @@ pub(super) struct Ears {
     pub(super) inboxes: Arc<Inboxes>,
     /// How often the connection was made, and whether there is one.
     hears: watch::Sender<(u64, bool)>,
+    /// Somebody needs it now.
+    needed: Notify,
 }
 
 #[derive(Default)]
@@ -49,7 +51,8 @@ pub(super) struct Seat {
 impl Ears {
     pub(super) fn new() -> Arc<Self> {
         let (hears, _) = watch::channel((0, false));
-        Arc::new(Self { seats: Mutex::default(), inboxes: Inboxes::new(), hears })
+        let (seats, needed) = (Mutex::default(), Notify::new());
+        Arc::new(Self { seats, inboxes: Inboxes::new(), hears, needed })
     }
 
     /// A place for who takes messages of this group, which covers these topics.
@@ -77,6 +80,9 @@ impl Ears {
         patience: Duration,
     ) -> Result<impl Future<Output = ()> + use<>> {
         let mut hears = self.hears.subscribe();
+        if !self.can_hear() {
+            self.needed.notify_one();
+        }
         let waiting = hears.wait_for(|(_, hears)| *hears);
         let number = match base::within(patience, waiting).await {
             Ok(Ok(now)) => now.0,
@@ -108,7 +114,10 @@ impl Ears {
                 Err(error) => tracing::debug!(%error, "listening to the server is tried again"),
             }
             // Not every host of a deployment at the same moment.
-            sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            tokio::select! {
+                () = sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)) => {}
+                () = self.needed.notified() => {}
+            }
             pause = (pause * 2).min(LONGEST);
         }
     }

@@ -52,8 +52,8 @@ pub(super) fn limits(binding: &Binding) -> Limits {
 }
 
 impl Joined {
-    pub(super) fn new(binding: &Arc<Binding>, retention: Retention, size: Option<Size>) -> Self {
-        let room = Room::new(retention);
+    pub(super) fn new(binding: &Arc<Binding>, retention: Retention) -> Self {
+        let (room, size) = (Room::new(retention), retention.size);
         let publisher = Arc::new(Publisher { binding: Arc::clone(binding), room, size });
         let publishing = Publishing(Arc::clone(&publisher));
         let batcher = Batcher::new(binding.server.server(), publishing, limits(binding));

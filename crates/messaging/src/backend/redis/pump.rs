@@ -204,12 +204,13 @@ impl Pump {
     async fn take(&mut self) -> Result<()> {
         self.noted_at = Instant::now();
         let most = self.most();
+        let waiting = self.asks.len().min(most);
         let token: Arc<str> = format!("{:x}", fastrand::u64(..)).into();
         let Joined { number: group, version, .. } = &self.joined;
         let lease = count(self.subscription.deadline).max(1);
         let answer = self.shared.binding.call(&TAKE, |call| {
             let call = call.arg(group).arg(most).arg(lease).arg(&*token);
-            call.arg(version).arg(count(self.noted))
+            call.arg(version).arg(count(self.noted)).arg(waiting)
         });
         let answer = answer.await?;
         if answer.word != "ok" {

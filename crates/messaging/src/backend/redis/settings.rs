@@ -146,7 +146,7 @@ impl Redis {
     }
 
     pub(super) fn retention(&self) -> Retention {
-        Retention { age: self.max_age, groups: self.forget_groups }
+        Retention { age: self.max_age, groups: self.forget_groups, size: self.max_size }
     }
 
     /// The way to the server, and what it can do.

@@ -1,7 +1,8 @@
 -- Forgets groups that nobody subscribes to any more, and removes messages that every group is done
 -- with. ARGV from 4: after how many milliseconds a group is forgotten, and one that ends with its
--- subscriber; after how many a message may go; how many bytes are wanted, or ''. Answers whether
--- there may be more, and with the name of the group that is behind all others.
+-- subscriber; after how many a message may go; how many bytes are wanted, or ''; the most bytes
+-- that all messages may take, or ''. Answers whether there may be more, and with the name of the
+-- group that is behind all others.
 local function earlier(one, other)
     if one[1] ~= other[1] then return one[1] < other[1] end
     return one[2] < other[2]
@@ -32,6 +33,10 @@ for i = 1, #groups, 2 do
 end
 
 local before, wanted, freed = time - tonumber(ARGV[6]), tonumber(ARGV[7]) or math.huge, 0
+if ARGV[8] ~= '' then
+    -- What was let in beyond that goes first.
+    wanted = wanted + math.max(0, (redis.call('HGET', meta, 'b') or 0) - ARGV[8])
+end
 local looks, more = 512, false
 while freed < wanted do
     local found, last = redis.call('XRANGE', stream, '-', '+', 'COUNT', 8), nil

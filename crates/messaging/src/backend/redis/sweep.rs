@@ -5,6 +5,7 @@ use super::binding::{Binding, count, number, strange, text};
 use super::group::INACTIVE;
 use super::scripts::SWEEP;
 use base::Result;
+use base::units::Size;
 use redis::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(super) struct Retention {
     pub(super) age: Duration,
     /// After so long without a subscriber a group is forgotten.
     pub(super) groups: Duration,
+    /// Room for all messages together; else as much as the server has.
+    pub(super) size: Option<Size>,
 }
 
 /// What makes room.
@@ -49,7 +52,12 @@ impl Room {
             return Ok(None);
         }
         let now = Retention { age: Duration::ZERO, ..self.retention };
-        let swept = sweep(binding, now, Some(wanted.max(LEAST))).await;
+        let wanted = match self.retention.size {
+            Some(_) => wanted.max(LEAST),
+            // Nobody knows by how much the server has too little.
+            None => wanted.saturating_mul(4).max(4 * LEAST),
+        };
+        let swept = sweep(binding, now, Some(wanted)).await;
         *last = Some(Instant::now());
         swept.map(|(_, behind)| behind)
     }
@@ -74,6 +82,10 @@ pub(super) async fn run(binding: Arc<Binding>, retention: Retention) {
     }
 }
 
+fn or_none(number: Option<impl ToString>) -> String {
+    number.map_or(String::new(), |number| number.to_string())
+}
+
 /// Removes some of what may go. Returns whether there may be more, and the group that is behind all
 /// others.
 async fn sweep(
@@ -83,7 +95,8 @@ async fn sweep(
 ) -> Result<(bool, Option<String>)> {
     let answer = binding.call(&SWEEP, |call| {
         let call = call.arg(count(retention.groups)).arg(count(INACTIVE));
-        call.arg(count(retention.age)).arg(wanted.map_or(String::new(), |it| it.to_string()))
+        let call = call.arg(count(retention.age)).arg(or_none(wanted));
+        call.arg(or_none(retention.size.filter(|_| wanted.is_some()).map(|size| size.0)))
     });
     let answer = answer.await?;
     if answer.word != "ok" {

@@ -1,9 +1,10 @@
 -- ARGV from 5: how many messages; for how many milliseconds they are out; under which token; the
 -- version of the topics that is known; after how many milliseconds it is noted that somebody is
--- there. Answers with the milliseconds until something comes by itself or -1, with '1' if there is
--- more to look at now, with the topics if their version is another and with that, and with the
--- messages: place, attempt, fields.
+-- there; how many of the messages somebody waits for. Answers with the milliseconds until something
+-- comes by itself or -1, with '1' if there is more to look at now, with the topics if their version
+-- is another and with that, and with the messages: place, attempt, fields.
 local most, lease, token = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local waiting = tonumber(ARGV[10])
 local known = redis.call('HMGET', state, 'cursor', 'patterns', 'ordered', 'seen', 'version')
 local cursor, patterns, ordered = known[1], split(known[2]), known[3] == '1'
 if time - known[4] >= tonumber(ARGV[9]) then redis.call('HSET', state, 'seen', text(time)) end
@@ -23,9 +24,11 @@ local function hand(id, fields, attempts, turn)
     taken[#taken + 1] = {id, attempts, fields}
 end
 
--- What came back or was put off.
+-- What came back or was put off, which is taken for those who wait alone: until somebody has it
+-- again, the verdict counts of who had it before.
 local function due()
-    local found = redis.call('ZRANGEBYSCORE', times, '-inf', text(time), 'LIMIT', 0, most - #taken)
+    local rest = waiting - #taken
+    local found = redis.call('ZRANGEBYSCORE', times, '-inf', text(time), 'LIMIT', 0, rest)
     for _, id in ipairs(found) do
         if is_enough() then return true end
         looks = looks - 1
@@ -71,7 +74,7 @@ local function look(id, fields)
     end
 end
 
-while not is_enough() and due() do end
+while #taken < waiting and not is_enough() and due() do end
 
 local is_end, batch = false, math.min(most - #taken, 8)
 while not is_enough() and not is_end do
