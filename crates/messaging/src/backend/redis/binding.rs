@@ -81,7 +81,7 @@ impl Binding {
     pub(super) async fn insist(
         &self,
         script: &'static Script,
-        arguments: impl Fn(Call) -> Call,
+        arguments: impl Fn(Call) -> Call + Send + Sync,
     ) -> Result<Answer> {
         let answer = self.call(script, &arguments).await?;
         if !answer.is_gone() {
@@ -121,9 +121,15 @@ async fn make(server: &Server, tag: &str) -> Result<Arc<str>> {
     let (meta, new) = (format!("{tag}:m"), format!("{:x}", fastrand::u64(..)));
     let found: String = server
         .call(async |connection: &mut Connection| {
+            let mut find = cmd("HGET");
+            find.arg(&meta).arg("i");
+            // A server whose memory is full makes nothing, and need not where it is there.
+            if let Some(found) = find.query_async(connection).await? {
+                return Ok(found);
+            }
             let mut make = cmd("HSETNX");
             make.arg(&meta).arg("i").arg(&new).query_async::<()>(connection).await?;
-            cmd("HGET").arg(&meta).arg("i").query_async(connection).await
+            find.query_async(connection).await
         })
         .await?;
     Ok(found.into())

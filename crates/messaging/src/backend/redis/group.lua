@@ -3,9 +3,7 @@ local group = ARGV[4]
 local state, pending, times = tag .. ':g:' .. group, tag .. ':p:' .. group, tag .. ':t:' .. group
 
 if redis.call('EXISTS', state) == 0 then return {'forgotten'} end
--- A server whose memory is full refuses scripts to write unless they have done so before. What takes
--- messages away must not be refused.
-redis.call('DEL', tag .. ':x')
+free()
 
 -- How often a message was handed out, its token and its turn. The token '-' is that of one that has
 -- no place in its turn yet, and '+' that of one that nobody has.

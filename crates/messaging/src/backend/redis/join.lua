@@ -1,7 +1,8 @@
 -- ARGV from 4: the group's name; its topics; patterns of these, one a line; '1' if keys have an
--- order; where it begins: '$', 'after ' and a place, or the last place that is not for it; '1' if it
--- ends with its one subscriber. Answers with its number which version of its topics these are, and
--- how far it has looked.
+-- order; where it begins: '$', 'after ' and a place, or the last place that is not for it; '1' if
+-- it ends with its one subscriber. Answers with its number, which version of its topics these are,
+-- and how far it has looked.
+free()
 local name, topics, patterns, ordered, start = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local group = redis.call('HGET', names, name)
 local state = tag .. ':g:' .. (group or '')
@@ -19,9 +20,8 @@ if not group or redis.call('EXISTS', state) == 0 then
         local ms, number = string.match(cursor, '^(%d+)-(%d+)$')
         local last_ms, last_number = string.match(last, '^(%d+)-(%d+)$')
         ms, last_ms = tonumber(ms), tonumber(last_ms)
-        if not ms or ms > last_ms or (ms == last_ms and tonumber(number) > tonumber(last_number)) then
-            return {'position'}
-        end
+        local is_same = ms == last_ms and tonumber(number) <= tonumber(last_number)
+        if not ms or not (ms < last_ms or is_same) then return {'position'} end
     end
     group = text(redis.call('HINCRBY', meta, 'g', 1))
     state = tag .. ':g:' .. group

@@ -31,6 +31,12 @@ local function text(number)
     return string.format('%.0f', number)
 end
 
+-- A server whose memory is full refuses scripts to write unless they have done so before. What
+-- takes messages away, or may do so later, must not be refused.
+local function free()
+    redis.call('DEL', tag .. ':x')
+end
+
 -- Those who take messages look, if they listen: 't' and topics, or 'g' and a group's number.
 local function wake(what)
     redis.call('PUBLISH', tag .. ':w', what)

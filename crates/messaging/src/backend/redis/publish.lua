@@ -1,7 +1,7 @@
--- ARGV from 4: the most bytes that all messages may take, or ''; '1' to publish only if a group covers
--- the first topic; then of each message the topic, for how many milliseconds it is put off or '', its
--- id, its key, its head, its content. Answers with the place of each, or with what keeps it out; a
--- place after '=' is that of another with its id.
+-- ARGV from 4: the most bytes that all messages may take, or ''; '1' to publish only if a group
+-- covers the first topic; then of each message the topic, for how many milliseconds it is put off
+-- or '', its id, its key, its head, its content. Answers with the place of each, or with what keeps
+-- it out; a place after '=' is that of another with its id.
 if ARGV[5] == '1' then
     local heard = false
     for _, group in ipairs(redis.call('HVALS', names)) do
@@ -41,8 +41,8 @@ for i = 6, #ARGV, 6 do
     else
         local due = ''
         if delay ~= '' then due = text(after + delay) end
-        place = redis.call('XADD', stream, '*', 'topic', topic, 'due', due, 'key', key, 'head', head,
-            'data', data)
+        place = redis.call('XADD', stream, '*', 'topic', topic, 'due', due, 'key', key,
+            'head', head, 'data', data)
         if id ~= '' then
             redis.call('HSET', ids, id, place)
             redis.call('ZADD', ages, text(time), id)

@@ -1,6 +1,6 @@
--- ARGV from 5: 'ack', 'nack', 'unused' or 'extend'; for how many milliseconds it is put off; then of
--- each message place and token. Answers of each with 1, with 0 if it was handed out again, and with
--- 2 if the group is done with it.
+-- ARGV from 5: 'ack', 'nack', 'unused' or 'extend'; for how many milliseconds it is put off; then
+-- of each message place and token. Answers of each with 1, with 0 if it was handed out again, and
+-- with 2 if the group is done with it.
 local verdict, delay = ARGV[5], tonumber(ARGV[6])
 local answer, is_woken = {'ok'}, false
 for i = 7, #ARGV, 2 do

@@ -157,7 +157,14 @@ async fn no_memory() {
     assert_eq!(error.kind(), Kind::Exhausted, "{error}");
     assert!(error.hint().is_some_and(|hint| hint.contains("`g`")), "{:?}", error.hint());
     assert!(sent > 3, "{sent} fitted");
-    // One is given back, and all are handed out.
+    // A host that comes now can help. One message is given back, and all are handed out.
+    let (broker, subscriber) = {
+        drop((broker, subscriber));
+        let broker = open(&server, "").await;
+        let subscriber = broker.subscribe(&subscription).await.unwrap();
+        drop(broker.subscribe(&of_group("new", &["b"])).await.unwrap());
+        (broker, subscriber)
+    };
     next(&*subscriber).await.nack(Duration::from_millis(100)).await.unwrap();
     for _ in 0..sent {
         next(&*subscriber).await.ack().await.unwrap();
