@@ -22,6 +22,13 @@ local function at(id, due)
     redis.call('ZADD', times, text(due), id)
 end
 
+-- It can be handed out now, before those that came later.
+local function at_once(id)
+    local ms, number = string.match(id, '^(%d+)-(%d+)$')
+    local due = math.min(ms + math.min(number, 4095) / 4096, time)
+    redis.call('ZADD', times, string.format('%.17g', due), id)
+end
+
 local function turns(turn)
     return tag .. ':k:' .. group .. ':' .. turn
 end

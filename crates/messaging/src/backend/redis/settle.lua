@@ -20,7 +20,11 @@ for i = 7, #ARGV, 2 do
         -- One that nobody looked at was not handed out.
         if verdict == 'unused' then attempts = attempts - 1 end
         note(id, attempts, '+', turn)
-        at(id, delay == 0 and time or after + delay)
+        if verdict == 'unused' then
+            at_once(id)
+        else
+            at(id, delay == 0 and time or after + delay)
+        end
         is_woken = true
     end
     answer[#answer + 1] = outcome

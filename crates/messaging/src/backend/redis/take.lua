@@ -24,26 +24,30 @@ local function hand(id, fields, attempts, turn)
     taken[#taken + 1] = {id, attempts, fields}
 end
 
--- What came back or was put off, which is taken for those who wait alone: until somebody has it
--- again, the verdict counts of who had it before.
+-- What came back or was put off. What nobody settled in time is taken for those who wait alone:
+-- until somebody has it again, the verdict counts of who had it before.
 local function due()
-    local rest = waiting - #taken
+    local rest, goes_on = most - #taken, false
     local found = redis.call('ZRANGEBYSCORE', times, '-inf', text(time), 'LIMIT', 0, rest)
     for _, id in ipairs(found) do
-        if is_enough() then return true end
+        if is_enough() then return false end
         looks = looks - 1
         local attempts, place, turn = read(redis.call('HGET', pending, id) or '0 +')
-        local entry = redis.call('XRANGE', stream, id, id)[1]
-        if not entry then
-            finish(id, turn)
-        elseif place == '-' and queue(id, turn) then
-            note(id, 0, '+', turn)
-            redis.call('ZREM', times, id)
-        else
-            hand(id, entry[2], attempts + 1, turn)
+        local is_open = place == '+' or place == '-'
+        if is_open or #taken < waiting then
+            goes_on = true
+            local entry = redis.call('XRANGE', stream, id, id)[1]
+            if not entry then
+                finish(id, turn)
+            elseif place == '-' and queue(id, turn) then
+                note(id, 0, '+', turn)
+                redis.call('ZREM', times, id)
+            else
+                hand(id, entry[2], attempts + 1, turn)
+            end
         end
     end
-    return #found > 0
+    return goes_on
 end
 
 -- What others wrote may have other fields.
@@ -74,7 +78,7 @@ local function look(id, fields)
     end
 end
 
-while #taken < waiting and not is_enough() and due() do end
+while not is_enough() and due() do end
 
 local is_end, batch = false, math.min(most - #taken, 8)
 while not is_enough() and not is_end do
