@@ -66,6 +66,11 @@ impl Gate {
         &self.server
     }
 
+    /// How long a call may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Makes a call.
     ///
     /// # Errors

@@ -4,7 +4,10 @@
 //! the next call.
 
 mod cluster;
+mod durability;
 mod fault;
+mod listen;
+mod script;
 mod sentinel;
 
 use crate::gate::Gate;
@@ -27,6 +30,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 pub use cluster::Master;
+pub use durability::{has_replicas, word};
+pub use listen::Listening;
+pub use script::{Call, Script};
 
 /// Where the server is, and how calls to it are bounded.
 #[derive(Clone, Debug)]
@@ -94,6 +100,8 @@ pub struct Redis {
     hosts: Vec<String>,
     has_tls: bool,
     config: AsyncConnectionConfig,
+    /// How long connecting may take.
+    connect: Duration,
     /// The connection that calls share, and which one it is.
     current: StdMutex<Option<(u64, Connection)>>,
     /// Held by the call that makes one; the others wait for it. How many were made.
@@ -105,7 +113,8 @@ pub struct Redis {
 enum Link {
     Single(Box<Client>),
     Sentinel(Box<Mutex<SentinelClient>>),
-    Cluster(Box<ClusterClient>),
+    /// And its nodes one by one, as far as the settings name them.
+    Cluster(Box<ClusterClient>, Vec<Client>),
 }
 
 /// One connection. Cheap to clone.
@@ -132,18 +141,15 @@ impl Redis {
         let info = settings.url.as_str().into_connection_info().map_err(wrong)?;
         let connect = settings.timeout.min(Duration::from_secs(5));
         let link = match &settings.mode {
-            Mode::Single => {
-                let client = match certificates(&info, &settings.trust) {
-                    Some(certificates) => Client::build_with_tls(info.clone(), certificates),
-                    None => Client::open(info.clone()),
-                };
-                Link::Single(Box::new(client.map_err(wrong)?))
-            }
+            Mode::Single => Link::Single(Box::new(single(&info, &settings.trust).map_err(wrong)?)),
             Mode::Sentinel(master) => {
                 let client = sentinel::client(&info, settings, master)?;
                 Link::Sentinel(Box::new(Mutex::new(client)))
             }
-            Mode::Cluster => Link::Cluster(Box::new(cluster::client(&info, settings, connect)?)),
+            Mode::Cluster => {
+                let (client, nodes) = cluster::client(&info, settings, connect)?;
+                Link::Cluster(Box::new(client), nodes)
+            }
         };
         let server = match &settings.mode {
             Mode::Single => format!("redis {}", info.addr()),
@@ -160,6 +166,7 @@ impl Redis {
             hosts: hosts(&info, &settings.nodes),
             has_tls: has_tls(&info),
             config,
+            connect,
             current: StdMutex::default(),
             connecting: Mutex::default(),
             answered: AtomicU64::default(),
@@ -169,6 +176,11 @@ impl Redis {
     /// What it leads to, for messages.
     pub fn server(&self) -> &str {
         self.gate.server()
+    }
+
+    /// How long a call may take.
+    pub fn timeout(&self) -> Duration {
+        self.gate.timeout()
     }
 
     /// Sends one command.
@@ -256,7 +268,7 @@ impl Redis {
     }
 
     fn is_cluster(&self) -> bool {
-        matches!(self.link, Link::Cluster(_))
+        matches!(self.link, Link::Cluster(..))
     }
 
     fn has_sentinels(&self) -> bool {
@@ -312,7 +324,7 @@ impl Redis {
                 .get_async_connection_with_config(&self.config)
                 .await
                 .map(Connection::One),
-            Link::Cluster(client) => client.get_async_connection().await.map(Connection::All),
+            Link::Cluster(client, _) => client.get_async_connection().await.map(Connection::All),
         };
         made.map_err(|error| match error.kind() {
             // What a connection begins with comes from the URL: a database that is not there.
@@ -371,6 +383,14 @@ fn hosts(info: &ConnectionInfo, nodes: &[String]) -> Vec<String> {
         _ => None,
     };
     first.into_iter().chain(nodes.iter().cloned()).collect()
+}
+
+/// A client of one server.
+fn single(info: &ConnectionInfo, trust: &Trust) -> Result<Client, RedisError> {
+    match certificates(info, trust) {
+        Some(certificates) => Client::build_with_tls(info.clone(), certificates),
+        None => Client::open(info.clone()),
+    }
 }
 
 fn has_tls(info: &ConnectionInfo) -> bool {

@@ -4,12 +4,14 @@
 pub mod amqp;
 #[cfg(feature = "embedded")]
 pub mod embedded;
-#[cfg(any(feature = "amqp", feature = "nats"))]
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis"))]
 mod envelope;
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
-#[cfg(any(feature = "amqp", feature = "nats"))]
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis"))]
 mod taker;
 #[cfg(any(feature = "amqp", feature = "nats"))]
 mod word;
@@ -17,7 +19,7 @@ mod word;
 use crate::{Best, Broker};
 use base::Entry;
 use base::backend::backend;
-#[cfg(not(all(feature = "amqp", feature = "embedded", feature = "nats")))]
+#[cfg(not(all(feature = "amqp", feature = "embedded", feature = "nats", feature = "redis")))]
 use base::backend::missing;
 
 /// Every backend that a binding's URL may choose.
@@ -35,6 +37,10 @@ pub const BACKENDS: &[Entry<dyn Broker>] = &[
     backend::<nats::Nats>(),
     #[cfg(not(feature = "nats"))]
     missing("nats", &["nats", "tls"]),
+    #[cfg(feature = "redis")]
+    backend::<redis::Redis>(),
+    #[cfg(not(feature = "redis"))]
+    missing("redis", &["redis", "rediss"]),
 ];
 
 /// What each of them can offer at most.
@@ -46,4 +52,6 @@ pub const BEST: &[Best] = &[
     memory::BEST,
     #[cfg(feature = "nats")]
     nats::BEST,
+    #[cfg(feature = "redis")]
+    redis::BEST,
 ];

@@ -13,8 +13,10 @@ mod taker;
 
 pub(crate) use broker::{Local, Shared};
 pub(crate) use group::{GroupRow, PendingRow};
-#[cfg(feature = "amqp")]
+#[cfg(any(feature = "amqp", feature = "redis"))]
 pub(crate) use inbox::Inboxes;
+#[cfg(feature = "redis")]
+pub(crate) use inbox::asker;
 pub(crate) use kept::Kept;
 pub(crate) use log::{Confirmed, Entry, Log, Memory};
 pub(crate) use state::{Retention, Rows};

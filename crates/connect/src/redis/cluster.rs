@@ -1,12 +1,12 @@
 //! Clusters of Redis: the client, and each master by itself.
 
-use super::{Connection, Redis, Settings, address, certificates};
+use super::{Connection, Redis, Settings, address, certificates, single};
 use base::{Error, Kind, Result};
 use redis::cluster::ClusterClient;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{
-    Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo as _, RedisError,
-    Value, cmd,
+    Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo as _,
+    RedisError, Value, cmd,
 };
 use std::time::Duration;
 
@@ -79,12 +79,12 @@ impl Redis {
     }
 }
 
-/// A client of the cluster that `settings` name.
+/// A client of the cluster that `settings` name, and of each node that they name.
 pub(super) fn client(
     info: &ConnectionInfo,
     settings: &Settings,
     connect: Duration,
-) -> Result<ClusterClient> {
+) -> Result<(ClusterClient, Vec<Client>)> {
     let wrong = |error: RedisError| Error::invalid("the cluster's nodes").with_source(error);
     let mut nodes = vec![info.clone()];
     for node in &settings.nodes {
@@ -96,14 +96,17 @@ pub(super) fn client(
         let node = node.as_str().into_connection_info().map_err(wrong)?;
         nodes.push(node.set_redis_settings(info.redis_settings().clone()));
     }
+    let each = nodes.iter().map(|node| single(node, &settings.trust).map_err(wrong));
+    let each = each.collect::<Result<_>>()?;
     let mut builder = ClusterClient::builder(nodes);
     if let Some(certificates) = certificates(info, &settings.trust) {
         builder = builder.certs(certificates);
     }
-    builder
+    let cluster = builder
         .connection_timeout(connect)
         .response_timeout(settings.timeout)
         .retries(3)
         .build()
-        .map_err(wrong)
+        .map_err(wrong)?;
+    Ok((cluster, each))
 }

@@ -16,11 +16,11 @@ use crate::{
 use async_trait::async_trait;
 use base::{Backend, Error, Place, Result};
 use bytes::Bytes;
-use connect::redis::Redis as Server;
+use connect::redis::{Call, Redis as Server};
 use connect::tls::Trust;
 use plain::Shard;
 use redis::{Value, cmd};
-use scripts::{Call, Script};
+use scripts::Script;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,8 +11,8 @@ pub(super) fn seal(message: &Message) -> String {
         // Writing to a string does not fail.
         _ = write!(envelope, "{what}{}:{text}", text.len());
     };
-    let Message { content_type, key, id, .. } = message;
-    for (what, text) in [('t', content_type), ('k', key), ('i', id)] {
+    let Message { content_type, key, id, reply_to, .. } = message;
+    for (what, text) in [('t', content_type), ('k', key), ('i', id), ('r', reply_to)] {
         if let Some(text) = text {
             put(what, text);
         }
@@ -36,6 +36,7 @@ pub(super) fn open(envelope: &[u8]) -> Option<Message> {
             't' => message.content_type = Some(text),
             'k' => message.key = Some(text),
             'i' => message.id = Some(text),
+            'r' => message.reply_to = Some(text),
             'n' => message.headers.push((text, String::new())),
             'v' => message.headers.last_mut()?.1 = text,
             _ => return None,

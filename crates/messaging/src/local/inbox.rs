@@ -67,7 +67,7 @@ impl Inboxes {
     /// Hands a reply to whoever waits for what is published to this topic.
     pub(crate) fn deliver(&self, topic: &str, message: Message) -> Result<()> {
         let (incarnation, number) =
-            read(topic).ok_or_else(|| Error::invalid("this is no topic for replies"))?;
+            asker(topic).ok_or_else(|| Error::invalid("this is no topic for replies"))?;
         if incarnation == self.incarnation
             && let Some(inbox) = lock(&self.open).inboxes.get_mut(&number)
         {
@@ -118,7 +118,8 @@ impl Drop for Inbox {
     }
 }
 
-fn read(topic: &str) -> Option<(u64, u64)> {
+/// Whose topic for replies it is: what stands for the inboxes, and which of them.
+pub(crate) fn asker(topic: &str) -> Option<(u64, u64)> {
     let (_, place) = topic.split_once('.')?;
     let (incarnation, number) = place.split_once('-')?;
     Some((u64::from_str_radix(incarnation, 16).ok()?, number.parse().ok()?))

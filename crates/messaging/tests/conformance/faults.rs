@@ -1,7 +1,9 @@
 //! Servers that are away, hang, crash or are not what was meant: every vendor's.
 
 mod amqp;
+mod hosts;
 mod nats;
+mod redis;
 
 use crate::{place, trial};
 use base::{Kind, Result, lock};
@@ -44,6 +46,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     }
     trials.extend(amqp::trials());
     trials.extend(nats::trials());
+    trials.extend(redis::trials());
     trials
 }
 

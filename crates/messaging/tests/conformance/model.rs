@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use testkit::disk::Disk;
 use wharf_messaging::backend::memory::Memory;
+use wharf_messaging::backend::redis::Redis;
 use wharf_messaging::{
     Broker, Delivery, Filter, Message, PublishOptions, Subscriber, Subscription,
 };
@@ -24,6 +25,16 @@ const DEADLINE: u64 = 1000;
 
 /// What opens the broker under test.
 type Open = Arc<dyn Fn(Clock) -> BoxFuture<'static, Arc<dyn Broker>> + Send + Sync>;
+
+/// A broker under test.
+#[derive(Clone)]
+struct Subject {
+    open: Open,
+    /// What has to come comes within this time.
+    patience: Duration,
+    /// What must not come would have come within this time.
+    silence: Duration,
+}
 
 pub(crate) fn trials() -> Vec<Trial> {
     let memory: Open = Arc::new(|clock| {
@@ -38,15 +49,29 @@ pub(crate) fn trials() -> Vec<Trial> {
             std::future::ready(broker.unwrap()).boxed()
         })
     };
+    let redis: Open = Arc::new(|clock| {
+        let (url, name) = (testkit::servers::url("redis").unwrap(), base::incarnation());
+        let settings = format!("url = '{url}'\nprefix = 'model {name:x}'");
+        let settings = toml::from_str::<Redis>(&settings).unwrap();
+        let place = crate::place(std::path::Path::new("."));
+        async move { settings.broker(place, clock).await.unwrap() }.boxed()
+    });
+    let at_once = |open| Subject { open, patience: Duration::ZERO, silence: Duration::ZERO };
+    let on_a_server = |open| Subject {
+        open,
+        patience: Duration::from_secs(20),
+        silence: Duration::from_millis(20),
+    };
     let all = [
-        ("memory", 300, memory),
-        ("embedded", 60, file("strict")),
-        ("relaxed", 150, file("relaxed")),
+        ("memory", 300, at_once(memory)),
+        ("embedded", 60, at_once(file("strict"))),
+        ("relaxed", 150, at_once(file("relaxed"))),
+        ("redis", 40, on_a_server(redis)),
     ];
     all.into_iter()
-        .map(|(name, cases, open)| {
+        .map(|(name, cases, subject)| {
             let name = format!("model::{name}_hands_out_what_a_model_does");
-            testkit::conformance::trial(name, move || check(cases, open).boxed())
+            testkit::conformance::trial(name, move || check(cases, subject).boxed())
         })
         .collect()
 }
@@ -82,13 +107,20 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-async fn check(cases: u32, open: Open) -> Result<(), String> {
+impl Subject {
+    /// How long to wait for a message that has to come, or must not.
+    fn wait(&self, comes: bool) -> Duration {
+        if comes { self.patience } else { self.silence }
+    }
+}
+
+async fn check(cases: u32, subject: Subject) -> Result<(), String> {
     let checking = move || {
         let config = Config { cases, failure_persistence: None, ..Config::default() };
         let calls = prop::collection::vec(call(), 1..120);
         TestRunner::new(config).run(&calls, |calls| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(run(&open, calls)).map_err(TestCaseError::fail)
+            runtime.block_on(run(&subject, calls)).map_err(TestCaseError::fail)
         })
     };
     tokio::task::spawn_blocking(checking).await.unwrap().map_err(|found| found.to_string())
@@ -170,6 +202,7 @@ type Held = (usize, u64, Delivery);
 
 /// The broker under test, and what should come of it.
 struct Run {
+    subject: Subject,
     clock: Clock,
     broker: Arc<dyn Broker>,
     model: Model,
@@ -177,11 +210,12 @@ struct Run {
     held: Vec<Vec<Held>>,
 }
 
-async fn run(open: &Open, calls: Vec<Call>) -> Result<(), String> {
+async fn run(subject: &Subject, calls: Vec<Call>) -> Result<(), String> {
     let clock = Clock::manual();
-    let broker = open(clock.clone()).await;
+    let (subject, broker) = (subject.clone(), (subject.open)(clock.clone()).await);
     let model = Model { now: 0, messages: Vec::new(), groups: Vec::new() };
-    let mut run = Run { clock, broker, model, subscribers: Vec::new(), held: Vec::new() };
+    let (subscribers, held) = (Vec::new(), Vec::new());
+    let mut run = Run { subject, clock, broker, model, subscribers, held };
     for group in 0..FILTERS.len() {
         run.model.groups.push(Group::default());
         run.held.push(Vec::new());
@@ -191,12 +225,15 @@ async fn run(open: &Open, calls: Vec<Call>) -> Result<(), String> {
         let shown = format!("call {at}, {call:?}");
         run.one(call).await.map_err(|wrong| format!("{shown}: {wrong}"))?;
     }
-    run.end().await
+    run.end().await?;
+    // What is made in memory is gone anyway.
+    drop(run.broker.destroy().await);
+    Ok(())
 }
 
-/// The next message, if there is one now.
-async fn now(subscriber: &dyn Subscriber) -> Result<Option<Delivery>, String> {
-    match tokio::time::timeout(Duration::ZERO, subscriber.next()).await {
+/// The next message, if there is one within this time.
+async fn within(time: Duration, subscriber: &dyn Subscriber) -> Result<Option<Delivery>, String> {
+    match tokio::time::timeout(time, subscriber.next()).await {
         Ok(Ok(delivery)) => Ok(delivery),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Ok(None),
@@ -226,7 +263,10 @@ impl Run {
             self.wait(5000);
             left = false;
             for (group, subscriber) in self.subscribers.iter().enumerate() {
-                while let Some(delivery) = now(&**subscriber).await? {
+                loop {
+                    let is_done = self.model.groups[group].left.is_empty();
+                    let wait = self.subject.wait(!is_done);
+                    let Some(delivery) = within(wait, &**subscriber).await? else { break };
                     let number = number_of(&self.model, group, &delivery)?;
                     self.model.groups[group].left.remove(&number);
                     delivery.ack().await.map_err(|error| error.to_string())?;
@@ -341,7 +381,8 @@ impl Run {
 
     async fn take(&mut self, group: usize) -> Result<(), String> {
         let may_come = self.model.may_come(group);
-        let Some(delivery) = now(&*self.subscribers[group]).await? else {
+        let wait = self.subject.wait(!may_come.is_empty());
+        let Some(delivery) = within(wait, &*self.subscribers[group]).await? else {
             return match may_come.is_empty() {
                 true => Ok(()),
                 false => Err(format!("none came of {may_come:?}")),

@@ -4,11 +4,10 @@ use crate::Best;
 use crate::{Levels, Offer};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
 use base::{Backend as _, Error, Place, Result, Secret};
-use connect::redis::{Login, Mode, Redis as Server, Settings};
+use connect::redis::{Login, Mode, Redis as Server, Settings, has_replicas, word};
 use connect::tls::Trust;
 use redis::{Value, cmd};
 use serde::Deserialize;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,14 +133,8 @@ impl Redis {
         let nodes = server.probe().await?;
         let version = nodes.first().map(|node| word(node, "redis_version")).unwrap_or_default();
         self.check_shards(server, shards).await?;
-        let has_replica = |node| !matches!(word(node, "connected_slaves"), "" | "0");
-        let replicas = nodes.iter().any(has_replica);
-        // A replica takes over without the writes that it had not heard of.
-        let takes_over = self.sentinel.is_some() || (self.cluster && replicas);
-        let durability = match takes_over {
-            true => Durability::None,
-            false => durability(server).await,
-        };
+        let durability = server.durability(&nodes).await;
+        let replicas = has_replicas(&nodes);
         let replicated = self.cluster || self.sentinel.is_some() || replicas;
         let consistency = match replicated {
             true => Consistency::Primary,
@@ -187,24 +180,4 @@ pub(super) fn shards_name(shards: &[String]) -> String {
     let prefix = first.trim_start_matches('{').trim_end_matches('}');
     let prefix = prefix.strip_suffix(":0").filter(|_| shards.len() > 1).unwrap_or(prefix);
     format!("{{{prefix}}}:shards")
-}
-
-/// What of acknowledged writes survives. A server that does not say keeps nothing, for all we know.
-async fn durability(server: &Server) -> Durability {
-    let said = server.read::<Value>(cmd("CONFIG").arg("GET").arg("append*")).await;
-    let nodes = said.map(|said| server.each_node(said)).unwrap_or_default();
-    let writes_through = |node: &Value| {
-        let settings: HashMap<String, String> =
-            redis::from_redis_value(node.clone()).unwrap_or_default();
-        // With `everysec` a write may wait two seconds in the server's own memory.
-        word(&settings, "appendonly") == "yes" && word(&settings, "appendfsync") == "always"
-    };
-    match !nodes.is_empty() && nodes.iter().all(writes_through) {
-        true => Durability::Fsync,
-        false => Durability::None,
-    }
-}
-
-fn word<'a>(said: &'a HashMap<String, String>, name: &str) -> &'a str {
-    said.get(name).map(String::as_str).unwrap_or_default()
 }

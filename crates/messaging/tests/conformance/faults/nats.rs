@@ -1,6 +1,6 @@
 //! What only NATS does: JetStream that is off, streams of other programs, clusters.
 
-use super::{PLAIN, bound, next, nothing, of_group, publish, text, trial};
+use super::{PLAIN, bound, hosts, next, nothing, of_group, publish, text, trial};
 use async_nats::jetstream::{self, stream};
 use base::{Kind, Place};
 use bytes::Bytes;
@@ -22,13 +22,11 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::nats::other_programs_share_a_stream", other_programs()),
         trial("faults::nats::a_full_stream_makes_room_of_what_is_done_with", full()),
         trial("faults::nats::what_every_group_is_done_with_is_swept", swept()),
-        trial("faults::nats::hosts_with_other_topics_hand_out_those_of_the_group", new_topics()),
-        trial("faults::nats::a_topics_messages_come_in_their_order", in_order()),
-        trial("faults::nats::a_group_that_another_host_forgot_is_told", forgotten()),
         trial("faults::nats::who_is_alone_goes_on_without_its_consumer", alone_again()),
         trial("faults::nats::destroying_leaves_nothing_behind", destroyed()),
         trial("faults::nats::a_leader_that_crashes_loses_nothing", leader()),
     ];
+    trials.extend(hosts::trials("nats"));
     trials.extend(testkit::conformance::trials_with("nats-cluster", PROMISES, |place| {
         let settings = NatsCluster::shared().settings();
         let place = Place { capability: "messaging", ..place };
@@ -256,80 +254,6 @@ async fn swept() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(theirs.info().await.unwrap().state.consumer_count, 2);
-}
-
-/// A new deployment comes to one host after the other: hosts of the old one take part meanwhile.
-async fn new_topics() {
-    let server = nats_with(&["-js"]);
-    let settings = format!("{{ url = '{}' }}", server.url());
-    let (old, new) = (bound(&settings).await.unwrap(), bound(&settings).await.unwrap());
-    let before = old.subscribe(&of_group("g", &["a"])).await.unwrap();
-    publish(&old, "a", "1").await.unwrap();
-    publish(&old, "b", "passed by").await.unwrap();
-    assert_eq!(text(&*before).await, "1");
-    nothing(&*before).await;
-    let after = new.subscribe(&of_group("g", &["a", "b", "c.>"])).await.unwrap();
-    drop(after);
-    // The one that was there before gets what the group covers now.
-    for (topic, content) in [("b", "2"), ("c.d", "3"), ("d", "nobody's"), ("a", "4")] {
-        publish(&new, topic, content).await.unwrap();
-    }
-    for wanted in ["2", "3", "4"] {
-        assert_eq!(text(&*before).await, wanted);
-    }
-    let after = new.subscribe(&of_group("g", &["d"])).await.unwrap();
-    publish(&new, "a", "no more").await.unwrap();
-    publish(&new, "d", "5").await.unwrap();
-    drop(before);
-    assert_eq!(text(&*after).await, "5");
-    nothing(&*after).await;
-    // And the other way, over a restart of the server and with one topic that becomes many.
-    let several = new.subscribe(&of_group("g", &["d.*", "e"])).await.unwrap();
-    for (topic, content) in [("d", "no more"), ("d.x", "6"), ("e", "7")] {
-        publish(&new, topic, content).await.unwrap();
-    }
-    // What it was sent meanwhile it gives back.
-    drop(after);
-    let both = BTreeSet::from([text(&*several).await, text(&*several).await]);
-    assert_eq!(both, BTreeSet::from(["6", "7"].map(str::to_owned)));
-}
-
-async fn in_order() {
-    let server = nats_with(&["-js"]);
-    let broker = bound(&format!("{{ url = '{}' }}", server.url())).await.unwrap();
-    let subscriber = broker.subscribe(&of_group("g", &["a", "c"])).await.unwrap();
-    let messages = (0..1000).map(|number| {
-        let topic = if number % 3 == 0 { "b" } else { "a" };
-        (topic.to_owned(), Message::new(number.to_string()))
-    });
-    for outcome in broker.publish_many(messages.collect(), &PLAIN).await {
-        outcome.unwrap();
-    }
-    // Where to begin matters to a group that is not there yet.
-    let start = Start::After(Position("somewhere else".to_owned()));
-    drop(broker.subscribe(&Subscription { start, ..of_group("g", &["a", "c"]) }).await.unwrap());
-    for number in (0..1000).filter(|number| number % 3 != 0) {
-        assert_eq!(text(&*subscriber).await, number.to_string());
-    }
-}
-
-async fn forgotten() {
-    let server = nats_with(&["-js"]);
-    let settings = format!("{{ url = '{}' }}", server.url());
-    let (one, other) = (bound(&settings).await.unwrap(), bound(&settings).await.unwrap());
-    let subscription = Subscription::new(vec![Filter::parse("a").unwrap()]).of_group("g");
-    let subscriber = one.subscribe(&subscription).await.unwrap();
-    publish(&one, "a", "1").await.unwrap();
-    let held = next(&*subscriber).await;
-    let (told, forgot) = futures::join!(subscriber.next(), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        other.forget("g").await
-    });
-    forgot.unwrap();
-    assert_eq!(told.unwrap_err().kind(), Kind::NotFound);
-    // What it was handed out is nobody's any more.
-    held.ack().await.unwrap();
-    assert_eq!(subscriber.next().await.unwrap_err().kind(), Kind::NotFound);
 }
 
 async fn alone_again() {
