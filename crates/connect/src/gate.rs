@@ -24,6 +24,11 @@ pub fn usual_in_flight() -> usize {
     1024
 }
 
+/// The most connections of a host where the deployment says nothing else.
+pub fn usual_connections() -> usize {
+    16
+}
+
 /// The way to one server, for all calls of one binding.
 ///
 /// While the server is away calls fail at once instead of piling up behind their timeouts. After a

@@ -22,6 +22,7 @@ mod look;
 pub mod memcached;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+pub mod names;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]

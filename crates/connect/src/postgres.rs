@@ -1,6 +1,8 @@
 //! PostgreSQL: a pool of connections, each of which knows the statements that it ran before.
 
 mod classify;
+mod probe;
+mod tables;
 mod target;
 
 use crate::gate::Gate;
@@ -10,8 +12,10 @@ use base::{Error, Kind, Result};
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
 };
+pub use probe::Probed;
 use std::fmt;
 use std::time::Duration;
+pub use tables::{lock_number, quoted};
 use target::Target;
 use tokio_postgres::NoTls;
 pub use tokio_postgres::Row;
@@ -91,6 +95,21 @@ struct Script<'a>(&'a str);
 
 /// Work whose statements take effect together.
 struct Together<'a, W>(&'a W);
+
+/// Statements whose questions go out in one go, and which take effect together.
+struct AtOnce<'a> {
+    begin: &'static str,
+    steps: &'a [(&'a str, Parameters<'a>)],
+}
+
+/// How much is known of what took effect, once a call is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// It is kept as the server's settings say.
+    Safe,
+    /// It may be lost in a crash, with what came shortly before. Waits for no disk.
+    Lazy,
+}
 
 /// Why work on a connection failed.
 #[derive(Debug)]
@@ -216,6 +235,23 @@ impl Postgres {
         self.transaction(&Script(sql)).await
     }
 
+    /// Runs statements one after the other that take effect together, for the rows of each. All are
+    /// sent at once: nobody who holds a lock waits for this host meanwhile.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query), of the first that fails; then none took effect.
+    pub async fn at_once(
+        &self,
+        commit: Commit,
+        steps: &[(&str, Parameters<'_>)],
+    ) -> Result<Vec<Vec<Row>>> {
+        let begin = match commit {
+            Commit::Safe => "BEGIN",
+            Commit::Lazy => "BEGIN; SET LOCAL synchronous_commit = off",
+        };
+        self.call(&AtOnce { begin, steps }).await
+    }
+
     /// Does work whose statements take effect together, or not at all where it fails.
     ///
     /// # Errors
@@ -297,6 +333,31 @@ impl Work for Script<'_> {
 
     async fn run(&self, connection: &Connection) -> Result<(), Failure> {
         connection.run(self.0).await
+    }
+}
+
+impl Work for AtOnce<'_> {
+    type Done = Vec<Vec<Row>>;
+
+    async fn run(&self, connection: &Connection) -> Result<Vec<Vec<Row>>, Failure> {
+        let client = connection.client()?;
+        let mut statements = Vec::with_capacity(self.steps.len());
+        for (sql, _) in self.steps {
+            statements.push(client.prepare_cached(sql).await?);
+        }
+        let steps = statements.iter().zip(self.steps);
+        let steps = steps.map(|(statement, (_, parameters))| client.query(statement, parameters));
+        // They are sent in the order in which they are first polled. Behind one that fails the
+        // server refuses the others, and takes the last word for a `ROLLBACK`.
+        let (begun, done, committed) = futures::join!(
+            client.batch_execute(self.begin),
+            futures::future::join_all(steps),
+            client.batch_execute("COMMIT"),
+        );
+        begun?;
+        let done = done.into_iter().collect::<Result<_, _>>()?;
+        committed?;
+        Ok(done)
     }
 }
 

@@ -72,11 +72,3 @@ pub const BEST: &[Best] = &[
     #[cfg(feature = "redis")]
     redis::BEST,
 ];
-
-/// A hash that is the same for ever, for what is kept: FNV-1a.
-#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "redis"))]
-pub(crate) fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}

@@ -3,7 +3,7 @@
 use crate::local::relay::{Failures, Told};
 use crate::local::rules;
 use crate::{ListOptions, WriteOptions, counter, unmet};
-use base::{Error, Kind, Place, Result};
+use base::{Error, Kind, Result};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -30,54 +30,6 @@ const TIDY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(30)
 /// How long deletions are remembered where the deployment says nothing else.
 pub(crate) fn usual_retention() -> Duration {
     Duration::from_secs(600)
-}
-
-/// The most connections of a host where the deployment says nothing else.
-pub(crate) fn usual_connections() -> usize {
-    16
-}
-
-/// The name of a binding's table, of at most `most` bytes.
-///
-/// # Errors
-/// As [`check`].
-pub(crate) fn name(chosen: Option<&str>, place: &Place, most: usize) -> Result<String> {
-    check(chosen, most)?;
-    Ok(chosen.map_or_else(|| usual(place, most), str::to_owned))
-}
-
-/// Checks the name of a table that the deployment file chose.
-///
-/// # Errors
-/// `Invalid` where it cannot be.
-pub(crate) fn check(chosen: Option<&str>, most: usize) -> Result<()> {
-    match chosen {
-        Some(name) if name.is_empty() || name.contains('\0') => {
-            Err(Error::invalid("a table has a name"))
-        }
-        Some(name) if name.len() > most => {
-            Err(Error::invalid(format!("the table's name is longer than {most} bytes")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// `wharf_<app>_<binding>`; with a hash behind it where that would be ambiguous or too long.
-fn usual(place: &Place, most: usize) -> String {
-    let is_plain = |name: &str| {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        !name.is_empty() && name.bytes().all(plain)
-    };
-    let Place { app, binding, .. } = place;
-    let name = format!("wharf_{app}_{binding}");
-    if is_plain(app) && is_plain(binding) && name.len() <= most {
-        return name;
-    }
-    let hash = crate::backend::digest(app.bytes().chain([0]).chain(binding.bytes()));
-    let word = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
-    let room = most.saturating_sub(17);
-    let name: String = name.to_lowercase().chars().map(word).take(room).collect();
-    format!("{name}_{hash:016x}")
 }
 
 /// Which keys to list: from the first of these on, up to the second, which is not among them.
@@ -239,37 +191,6 @@ pub(crate) fn why_not_added(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn name(app: &str, binding: &str) -> String {
-        let place = Place {
-            base: "/".into(),
-            data: "/".into(),
-            app: app.to_owned(),
-            capability: "keyvalue",
-            binding: binding.to_owned(),
-        };
-        super::name(None, &place, 54).unwrap()
-    }
-
-    #[test]
-    fn every_binding_has_a_table_of_its_own() {
-        assert_eq!(name("guestbook", "default"), "wharf_guestbook_default");
-        let names = [
-            name("a_b", "c"),
-            name("a", "b_c"),
-            name("a-b", "c"),
-            name("A", "b_c"),
-            name("a", ""),
-            name(&"a".repeat(60), "b"),
-            name(&"a".repeat(60), "c"),
-            name("ä", "b"),
-            name("ö", "b"),
-        ];
-        for (index, name) in names.iter().enumerate() {
-            assert!(name.len() <= 54, "{name}");
-            assert!(!names.iter().skip(index + 1).any(|other| other == name), "{name}");
-        }
-    }
 
     #[test]
     fn entries_come_in_order_and_in_portions() {

@@ -9,9 +9,11 @@ mod envelope;
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any(feature = "amqp", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "amqp", feature = "nats", feature = "postgres", feature = "redis"))]
 mod taker;
 #[cfg(any(feature = "amqp", feature = "nats"))]
 mod word;
@@ -19,7 +21,13 @@ mod word;
 use crate::{Best, Broker};
 use base::Entry;
 use base::backend::backend;
-#[cfg(not(all(feature = "amqp", feature = "embedded", feature = "nats", feature = "redis")))]
+#[cfg(not(all(
+    feature = "amqp",
+    feature = "embedded",
+    feature = "nats",
+    feature = "postgres",
+    feature = "redis"
+)))]
 use base::backend::missing;
 
 /// Every backend that a binding's URL may choose.
@@ -37,6 +45,10 @@ pub const BACKENDS: &[Entry<dyn Broker>] = &[
     backend::<nats::Nats>(),
     #[cfg(not(feature = "nats"))]
     missing("nats", &["nats", "tls"]),
+    #[cfg(feature = "postgres")]
+    backend::<postgres::Postgres>(),
+    #[cfg(not(feature = "postgres"))]
+    missing("postgres", &["postgres", "postgresql"]),
     #[cfg(feature = "redis")]
     backend::<redis::Redis>(),
     #[cfg(not(feature = "redis"))]
@@ -52,6 +64,8 @@ pub const BEST: &[Best] = &[
     memory::BEST,
     #[cfg(feature = "nats")]
     nats::BEST,
+    #[cfg(feature = "postgres")]
+    postgres::BEST,
     #[cfg(feature = "redis")]
     redis::BEST,
 ];

@@ -30,7 +30,7 @@ pub use etcd::{EtcdCluster, etcd_cluster, etcd_locked, etcd_with, etcd_with_tls}
 pub use memcached::{memcached_tls, memcached_with, memcached_with_users};
 pub use mysql::{mysql_tls, mysql_with};
 pub use nats::{NatsCluster, nats_tls, nats_with};
-pub use postgres::{postgres_locked, postgres_standby, postgres_tls, postgres_with};
+pub use postgres::{postgres_locked, postgres_says, postgres_standby, postgres_tls, postgres_with};
 pub use redis::{Cluster, Sentinels, redis_tls, redis_with, sentinel_of, sentinel_tls};
 
 /// A kind of server, as the backend of the same name needs it.

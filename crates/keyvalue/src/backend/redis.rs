@@ -79,7 +79,7 @@ impl Keys {
         match self.shards.len() {
             0 | 1 => 0,
             number => {
-                let hash = super::digest(key.bytes());
+                let hash = connect::names::digest(key.bytes());
                 usize::try_from(hash % number as u64).unwrap_or_default()
             }
         }

@@ -1,6 +1,8 @@
 //! Random calls in a row, with a clock that the test moves: what was published is held against what
 //! comes.
 
+mod postgres;
+
 use base::Clock;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -34,6 +36,8 @@ struct Subject {
     patience: Duration,
     /// What must not come would have come within this time.
     silence: Duration,
+    /// Told that so many milliseconds passed, where the clock is not enough.
+    pass: fn(u64),
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -56,16 +60,22 @@ pub(crate) fn trials() -> Vec<Trial> {
         let place = crate::place(std::path::Path::new("."));
         async move { settings.broker(place, clock).await.unwrap() }.boxed()
     });
-    let at_once = |open| Subject { open, patience: Duration::ZERO, silence: Duration::ZERO };
+    let at_once = |open| {
+        let (patience, silence) = (Duration::ZERO, Duration::ZERO);
+        Subject { open, patience, silence, pass: |_| {} }
+    };
     let on_a_server = |open| Subject {
         open,
         patience: Duration::from_secs(20),
         silence: Duration::from_millis(20),
+        pass: |_| {},
     };
+    let postgres = Subject { pass: postgres::pass, ..on_a_server(postgres::opener()) };
     let all = [
         ("memory", 300, at_once(memory)),
         ("embedded", 60, at_once(file("strict"))),
         ("relaxed", 150, at_once(file("relaxed"))),
+        ("postgres", 24, postgres),
         ("redis", 40, on_a_server(redis)),
     ];
     all.into_iter()
@@ -285,6 +295,7 @@ impl Run {
 
     fn wait(&mut self, time: u64) {
         self.clock.advance(Duration::from_millis(time));
+        (self.subject.pass)(time);
         self.model.now += time;
     }
 

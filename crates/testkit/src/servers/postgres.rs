@@ -2,6 +2,7 @@
 
 use super::{Account, Recipe, Server, Vendor, ask, folder, free, printed};
 use crate::certificates::Certificates;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,10 +34,22 @@ pub(super) const VENDOR: Vendor = Vendor {
              SELECT proname FROM pg_proc WHERE pronamespace IN {own} UNION ALL \
              SELECT typname FROM pg_type WHERE typnamespace IN {own}"
         );
-        let url = format!("postgres://postgres@{address}/postgres");
-        printed(Command::new(program("psql")).args(["-XAt", "-d", &url, "-c", &all]))
+        psql(address, &all)
     },
 };
+
+/// The lines of what SQL says on a server that trusts everybody, each once.
+///
+/// # Panics
+/// If it fails.
+pub fn postgres_says(server: &Server, sql: &str) -> BTreeSet<String> {
+    psql(server.address(), sql)
+}
+
+fn psql(address: SocketAddr, sql: &str) -> BTreeSet<String> {
+    let url = (VENDOR.url)(address);
+    printed(Command::new(program("psql")).args(["-XAtq", "-d", &url, "-c", sql]))
+}
 
 /// A server of a test's own, with nothing in it, and with these settings, such as `fsync=off`,
 /// besides. It trusts everybody who connects.

@@ -5,6 +5,7 @@ use crate::{Emulated, Levels, Offer, tables};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
 use base::{Backend as _, Error, Place, Result};
 use connect::mysql::{Mysql as Server, Settings, column};
+use connect::names;
 use connect::tls::Trust;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -86,7 +87,7 @@ pub struct Mysql {
     )]
     pub retention: Duration,
     /// The most connections of this host. Default `16`.
-    #[serde(default = "tables::usual_connections")]
+    #[serde(default = "connect::gate::usual_connections")]
     pub connections: usize,
     /// How long a call may take. Default `"5s"`.
     #[serde(
@@ -112,13 +113,13 @@ impl Mysql {
         if self.connections == 0 {
             return Err(Error::invalid("there is at least one connection"));
         }
-        tables::check(self.table.as_deref(), LONGEST_NAME)?;
+        names::check_table(self.table.as_deref(), LONGEST_NAME)?;
         connect::mysql::check(&self.url, self.ca.is_some())
     }
 
     /// The name of the binding's table.
     pub(super) fn name(&self, place: &Place) -> Result<String> {
-        tables::name(self.table.as_deref(), place, LONGEST_NAME)
+        names::table(self.table.as_deref(), "wharf", place, LONGEST_NAME)
     }
 
     /// The way to the server, over which nothing went yet.

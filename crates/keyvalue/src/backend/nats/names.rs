@@ -4,8 +4,8 @@
 //! or dots where no dot may be, begins with `=`, and every byte that is no letter, digit, `-`, `_`
 //! or `/` is written `=3A`, as in `user=3A1`. Plain keys never begin with `=`, so no two keys meet.
 
-use crate::backend::digest;
 use base::Place;
+use connect::names::digest;
 use std::fmt::Write as _;
 
 /// Before each key that is not plain.

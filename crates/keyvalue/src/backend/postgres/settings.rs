@@ -5,14 +5,12 @@ use crate::Best;
 use crate::{Emulated, Levels, Offer, tables};
 use base::offer::{Atomicity, Consistency, Durability, Fence, List, Ttl, Watch};
 use base::{Backend as _, Error, Place, Result};
-use connect::postgres::{Postgres as Server, Settings, column};
+use connect::names;
+use connect::postgres::{Postgres as Server, Settings};
 use connect::tls::Trust;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// The oldest version that has all that is needed here, 13, as it counts them itself.
-const OLDEST: i32 = 130_000;
 
 /// The most bytes of a table's name: an identifier has 63, and there are `_fences` besides.
 pub(super) const LONGEST_NAME: usize = 54;
@@ -77,7 +75,7 @@ pub struct Postgres {
     )]
     pub retention: Duration,
     /// The most connections of this host. Default `16`.
-    #[serde(default = "tables::usual_connections")]
+    #[serde(default = "connect::gate::usual_connections")]
     pub connections: usize,
     /// How long a call may take. Default `"5s"`.
     #[serde(
@@ -103,13 +101,13 @@ impl Postgres {
         if self.connections == 0 {
             return Err(Error::invalid("there is at least one connection"));
         }
-        tables::check(self.table.as_deref(), LONGEST_NAME)?;
+        names::check_table(self.table.as_deref(), LONGEST_NAME)?;
         connect::postgres::check(&self.url, self.ca.is_some())
     }
 
     /// The name of the binding's table.
     pub(super) fn name(&self, place: &Place) -> Result<String> {
-        tables::name(self.table.as_deref(), place, LONGEST_NAME)
+        names::table(self.table.as_deref(), "wharf", place, LONGEST_NAME)
     }
 
     /// The way to the server, over which nothing went yet.
@@ -130,26 +128,7 @@ impl Postgres {
 
 /// What the server can do.
 pub(super) async fn probe(server: &Server) -> Result<Probed> {
-    let sql = "SELECT version(), current_setting('server_version_num')::integer,
-                      current_setting('server_version'), pg_is_in_recovery(),
-                      current_setting('fsync'), current_setting('synchronous_commit'),
-                      current_setting('synchronous_standby_names')";
-    let rows = server.recognised(server.read(sql, &[]).await).await?;
-    let row = rows.first().ok_or_else(|| Error::corrupt("the server said nothing of itself"))?;
-    let version: &str = column(row, 2)?;
-    let number = version.split(' ').next().unwrap_or_default();
-    admit(column(row, 0)?, column(row, 1)?, number, server.server())?;
-    if column(row, 3)? {
-        return Err(Error::unavailable(format!("{} is a read-only standby", server.server()))
-            .with_hint("name its primary, or all of them: postgres://one,other/…"));
-    }
-    let durability = match (column(row, 4)?, column(row, 5)?, column::<&str>(row, 6)?) {
-        // A crash of the server itself loses what was acknowledged last.
-        (_, "off", _) => Durability::None,
-        ("off", _, _) => Durability::OsBuffer,
-        (_, "on" | "remote_apply", names) if !names.trim().is_empty() => Durability::Replicated,
-        _ => Durability::Fsync,
-    };
+    let found = server.probe().await?;
     // Not every service that is made of PostgreSQL lets one ask this.
     let timeline = match server.read(&format!("SELECT {TIMELINE}"), &[]).await {
         Ok(_) => TIMELINE,
@@ -157,51 +136,11 @@ pub(super) async fn probe(server: &Server) -> Result<Probed> {
         Err(_) => "0::bigint",
     };
     let offer = Offer {
-        backend: format!("postgres {number}").into(),
-        levels: Levels { durability, ..BEST.levels },
+        backend: format!("postgres {}", found.version).into(),
+        levels: Levels { durability: found.durability, ..BEST.levels },
         max_key: Offer::MAX_KEY,
         max_value: Offer::MAX_VALUE,
         emulated: BEST.emulated.to_vec(),
     };
     Ok(Probed { offer, timeline })
-}
-
-/// Whether a server that calls itself this, and counts its version so, can keep the entries.
-fn admit(full: &str, count: i32, number: &str, server: &str) -> Result<()> {
-    if !full.starts_with("PostgreSQL") || full.contains("-YB-") {
-        return Err(Error::unsupported(format!("{server} is no PostgreSQL: {full}")));
-    }
-    if count < OLDEST {
-        return Err(Error::unsupported(format!("{server} is version {number}, and 13 is needed"))
-            .with_hint("update the server to 13 or newer"));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::admit;
-    use base::Kind;
-
-    #[test]
-    fn a_server_that_is_too_old_is_refused_with_what_is_needed() {
-        let refused = |full: &str, count, number: &str| {
-            let refused = admit(full, count, number, "h").unwrap_err();
-            assert_eq!(refused.kind(), Kind::Unsupported, "{refused}");
-            refused.to_string()
-        };
-        for (full, count, number) in [
-            ("PostgreSQL 13.0 on x86_64", 130_000, "13.0"),
-            ("PostgreSQL 13.14 on x86_64", 130_014, "13.14"),
-            ("PostgreSQL 18beta1 on x86_64", 180_000, "18beta1"),
-        ] {
-            admit(full, count, number, "h").unwrap();
-        }
-        let old = "h is version 12.22, and 13 is needed";
-        assert_eq!(refused("PostgreSQL 12.22 on x86_64", 120_022, "12.22"), old);
-        let yugabyte = "PostgreSQL 15.2-YB-2.25.0.0-b0 on x86_64";
-        assert_eq!(refused(yugabyte, 150_002, "15.2"), format!("h is no PostgreSQL: {yugabyte}"));
-        let other = "CockroachDB CCL v23.1.0";
-        assert_eq!(refused(other, 130_000, "13.0.0"), format!("h is no PostgreSQL: {other}"));
-    }
 }

@@ -4,6 +4,7 @@
 //! is judged by the clock once it holds the row, not when it began to wait for it.
 
 use crate::Expect;
+use connect::postgres::quoted;
 use std::time::Duration;
 
 /// The statements on one table, for connections that run [`SESSION`].
@@ -35,11 +36,6 @@ pub(super) const SESSION: &str = "SET enable_seqscan = off; SET jit = off; \
 /// Which history of the write-ahead log the server is in: one that took over has a new one.
 pub(super) const TIMELINE: &str =
     "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint";
-
-/// A name as SQL takes it, whatever it is made of.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
 
 impl Statements {
     /// Those for the table `name`. A deletion leaves its mark for `retention`.

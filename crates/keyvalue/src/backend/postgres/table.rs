@@ -1,9 +1,9 @@
 //! The tables of a binding: made where they are not there, tidied up, dropped.
 
-use super::statements::{Statements, quoted};
+use super::statements::Statements;
 use crate::tables::{BATCH, Tidy};
-use base::{Error, Kind, Result};
-use connect::postgres::{Postgres as Server, column};
+use base::Result;
+use connect::postgres::{Postgres as Server, column, quoted};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,20 +27,7 @@ impl Table {
     ) -> Result<Self> {
         let sql = Statements::new(&name, retention, timeline);
         let table = Self { server, sql, name };
-        let layout = match table.layout().await {
-            Err(error) if error.kind() == Kind::NotFound => {
-                table.create().await?;
-                table.layout().await?
-            }
-            layout => layout?,
-        };
-        if layout != LAYOUT {
-            return Err(Error::unsupported(format!(
-                "the table {} has layout {layout}, and this program knows {LAYOUT}",
-                quoted(&table.name)
-            ))
-            .with_hint("it was made by another version of Wharf: use that, or another `table`"));
-        }
+        table.server.find_or_make(&table.name, LAYOUT, &table.create()).await?;
         table.restore().await?;
         Ok(table)
     }
@@ -49,30 +36,10 @@ impl Table {
         quoted(&format!("{}_meta", self.name))
     }
 
-    fn fences(&self) -> String {
-        quoted(&format!("{}_fences", self.name))
-    }
-
-    async fn layout(&self) -> Result<i32> {
-        let sql = format!("SELECT layout FROM {}", self.meta());
-        let rows = self.server.read(&sql, &[]).await?;
-        let row = rows
-            .first()
-            .ok_or_else(|| Error::corrupt(format!("the table {} is empty", self.meta())))?;
-        column(row, 0)
-    }
-
-    /// The lock under which tables are made and dropped: two hosts may open a binding at once.
-    fn lock(&self) -> String {
-        let lock = crate::backend::digest(self.name.bytes());
-        format!("SELECT pg_advisory_xact_lock({})", i64::from_be_bytes(lock.to_be_bytes()))
-    }
-
-    async fn create(&self) -> Result<()> {
-        let (table, fences, meta) = (quoted(&self.name), self.fences(), self.meta());
-        let create = format!(
-            "{lock};
-             CREATE TABLE IF NOT EXISTS {table} (
+    fn create(&self) -> String {
+        let (table, meta) = (quoted(&self.name), self.meta());
+        format!(
+            "CREATE TABLE IF NOT EXISTS {table} (
                  key bytea PRIMARY KEY, value bytea, version bytea NOT NULL,
                  ends timestamptz, tx xid8 NOT NULL, nth integer NOT NULL
              );
@@ -83,11 +50,10 @@ impl Table {
              );
              CREATE TABLE IF NOT EXISTS {meta} (layout integer PRIMARY KEY, horizon xid8 NOT NULL);
              INSERT INTO {meta} SELECT {LAYOUT}, '0' WHERE NOT EXISTS (SELECT FROM {meta})",
-            lock = self.lock(),
+            fences = quoted(&format!("{}_fences", self.name)),
             changes = quoted(&format!("{}_tx", self.name)),
             ends = quoted(&format!("{}_ends", self.name)),
-        );
-        self.server.script(&create).await
+        )
     }
 
     /// After the tables were brought here from another server, whose transactions had numbers of
@@ -107,16 +73,14 @@ impl Table {
             return Ok(());
         }
         let restore = format!(
-            "{lock};
-             LOCK TABLE {table} IN EXCLUSIVE MODE;
+            "LOCK TABLE {table} IN EXCLUSIVE MODE;
              UPDATE {meta} SET horizon = pg_current_xact_id();
              UPDATE {table} t SET tx = pg_current_xact_id(), nth = numbered.number
              FROM (SELECT key, row_number() OVER (ORDER BY key)::integer AS number FROM {table})
                   numbered
-             WHERE t.key = numbered.key",
-            lock = self.lock(),
+             WHERE t.key = numbered.key"
         );
-        self.server.script(&restore).await
+        self.server.script_alone(&self.name, &restore).await
     }
 
     /// Marks entries that are over and were written before a transaction, some at once; how many.
@@ -131,14 +95,7 @@ impl Table {
     }
 
     pub(super) async fn destroy(&self) -> Result<()> {
-        let drop = format!(
-            "{}; DROP TABLE IF EXISTS {}, {}, {}",
-            self.lock(),
-            quoted(&self.name),
-            self.fences(),
-            self.meta()
-        );
-        self.server.script(&drop).await
+        self.server.drop_tables(&self.name, &["", "_fences", "_meta"]).await
     }
 }
 

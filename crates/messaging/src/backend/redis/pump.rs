@@ -9,7 +9,7 @@ use super::group::{self, Joined};
 use super::letter::Taken;
 use super::out::{self, Out, Shared, Unsettled};
 use super::scripts::TAKE;
-use crate::backend::taker::{Ask, Asked, is_closed};
+use crate::backend::taker::{Ask, Asked, forgotten, is_closed};
 use crate::{Delivery, Message, Subscription};
 use base::{Error, Result, lock};
 use redis::Value;
@@ -342,8 +342,4 @@ impl Pump {
             out::forget(binding, &self.joined.name).await;
         }
     }
-}
-
-fn forgotten() -> Error {
-    Error::not_found("the group was forgotten").with_hint("subscribe again, if that was not meant")
 }
