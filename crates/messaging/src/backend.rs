@@ -2,24 +2,49 @@
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
+#[cfg(feature = "azure-queue")]
+pub mod azure_queue;
 #[cfg(feature = "embedded")]
 pub mod embedded;
-#[cfg(any(feature = "amqp", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "amqp",
+    feature = "azure-queue",
+    feature = "nats",
+    feature = "redis",
+    feature = "sqs"
+))]
 mod envelope;
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(any(feature = "azure-queue", feature = "sqs"))]
+mod queues;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any(feature = "amqp", feature = "nats", feature = "redis"))]
+#[cfg(feature = "sqs")]
+pub mod sqs;
+#[cfg(any(
+    feature = "amqp",
+    feature = "azure-queue",
+    feature = "nats",
+    feature = "redis",
+    feature = "sqs"
+))]
 mod taker;
-#[cfg(any(feature = "amqp", feature = "nats"))]
+#[cfg(any(feature = "amqp", feature = "azure-queue", feature = "nats", feature = "sqs"))]
 mod word;
 
 use crate::{Best, Broker};
 use base::Entry;
 use base::backend::backend;
-#[cfg(not(all(feature = "amqp", feature = "embedded", feature = "nats", feature = "redis")))]
+#[cfg(not(all(
+    feature = "amqp",
+    feature = "azure-queue",
+    feature = "embedded",
+    feature = "nats",
+    feature = "redis",
+    feature = "sqs"
+)))]
 use base::backend::missing;
 
 /// Every backend that a binding's URL may choose.
@@ -28,6 +53,10 @@ pub const BACKENDS: &[Entry<dyn Broker>] = &[
     backend::<amqp::Amqp>(),
     #[cfg(not(feature = "amqp"))]
     missing("amqp", &["amqp", "amqps"]),
+    #[cfg(feature = "azure-queue")]
+    backend::<azure_queue::AzureQueue>(),
+    #[cfg(not(feature = "azure-queue"))]
+    missing("azure-queue", &["azure-queue", "azure-queues"]),
     #[cfg(feature = "embedded")]
     backend::<embedded::Embedded>(),
     #[cfg(not(feature = "embedded"))]
@@ -41,12 +70,18 @@ pub const BACKENDS: &[Entry<dyn Broker>] = &[
     backend::<redis::Redis>(),
     #[cfg(not(feature = "redis"))]
     missing("redis", &["redis", "rediss"]),
+    #[cfg(feature = "sqs")]
+    backend::<sqs::Sqs>(),
+    #[cfg(not(feature = "sqs"))]
+    missing("sqs", &["sqs", "sqss"]),
 ];
 
 /// What each of them can offer at most.
 pub const BEST: &[Best] = &[
     #[cfg(feature = "amqp")]
     amqp::BEST,
+    #[cfg(feature = "azure-queue")]
+    azure_queue::BEST,
     #[cfg(feature = "embedded")]
     embedded::BEST,
     memory::BEST,
@@ -54,4 +89,6 @@ pub const BEST: &[Best] = &[
     nats::BEST,
     #[cfg(feature = "redis")]
     redis::BEST,
+    #[cfg(feature = "sqs")]
+    sqs::BEST,
 ];

@@ -9,6 +9,7 @@ use super::handed::Out;
 use super::letter;
 use super::stream::{Stream, nanoseconds};
 use crate::backend::taker::{Ask, Asked, is_closed};
+use crate::delivery::forgotten;
 use crate::{Delivery, Filter, INBOX, Subscription};
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
 use base::{Error, Result};
@@ -428,8 +429,4 @@ async fn event(feed: Option<&mut Feed>) -> Event {
         message = feed.messages.next() => message.map_or(Event::Lost, Event::Message),
         () = feed.connection.lost() => Event::Lost,
     }
-}
-
-fn forgotten() -> Error {
-    Error::not_found("the group was forgotten").with_hint("subscribe again, if that was not meant")
 }

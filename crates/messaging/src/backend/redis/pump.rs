@@ -10,6 +10,7 @@ use super::letter::Taken;
 use super::out::{self, Out, Shared, Unsettled};
 use super::scripts::TAKE;
 use crate::backend::taker::{Ask, Asked, is_closed};
+use crate::delivery::forgotten;
 use crate::{Delivery, Message, Subscription};
 use base::{Error, Result, lock};
 use redis::Value;
@@ -342,8 +343,4 @@ impl Pump {
             out::forget(binding, &self.joined.name).await;
         }
     }
-}
-
-fn forgotten() -> Error {
-    Error::not_found("the group was forgotten").with_hint("subscribe again, if that was not meant")
 }
