@@ -3,6 +3,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use crate::guests::tools;
 use crate::steps::{command, find, run, step, succeeds};
 
 /// A Debian package, and how to see that what it brings is there.
@@ -62,6 +63,11 @@ const PACKAGES: &[Package] = &[
     },
 ];
 
+/// Servers from PyPI, each with its version: `testkit::servers` looks for them by these words.
+const PYTHON: &[(&str, &str, &str)] = &[("moto", "5.2.5", "moto[server]==5.2.5")];
+/// The same from npm.
+const NPM: &[(&str, &str)] = &[("azurite", "3.37.0")];
+
 /// What building the program needs of them.
 const BUILDING: &[&str] = &["protobuf-compiler", "libprotobuf-dev"];
 
@@ -73,7 +79,13 @@ const ON_DEMAND: &[Package] = &[
 
 /// Installs every package that tests and guests need.
 pub(crate) fn everything() -> Result<()> {
-    step("setup", || install(PACKAGES.iter()))
+    step("setup", || {
+        install(PACKAGES.iter())?;
+        PYTHON.iter().try_for_each(|(name, version, package)| {
+            tools::python_at(name, version, package).map(drop)
+        })?;
+        NPM.iter().try_for_each(|(name, version)| tools::from_npm(name, version).map(drop))
+    })
 }
 
 /// Installs what building the program needs besides Rust.

@@ -2,20 +2,26 @@
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
+#[cfg(feature = "azure-queue")]
+pub mod azure_queue;
 pub mod batcher;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod gate;
+#[cfg(any(feature = "azure-queue", feature = "sqs"))]
+mod http;
 #[cfg(any(feature = "amqp", feature = "nats"))]
 mod line;
 #[cfg(any(
     feature = "amqp",
+    feature = "azure-queue",
     feature = "etcd",
     feature = "memcached",
     feature = "mysql",
     feature = "nats",
     feature = "postgres",
-    feature = "redis"
+    feature = "redis",
+    feature = "sqs"
 ))]
 mod look;
 #[cfg(feature = "memcached")]
@@ -29,7 +35,15 @@ pub mod nats;
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 pub mod tls;
-#[cfg(any(feature = "amqp", feature = "etcd", feature = "memcached"))]
+#[cfg(any(
+    feature = "amqp",
+    feature = "azure-queue",
+    feature = "etcd",
+    feature = "memcached",
+    feature = "sqs"
+))]
 mod url;
 pub mod version;

@@ -3,7 +3,14 @@
 //! The provider is passed by hand everywhere, so nothing here depends on a process-wide default;
 //! [`install`] sets one all the same, for libraries that look for it.
 
-#[cfg(any(feature = "amqp", feature = "memcached", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "amqp",
+    feature = "azure-queue",
+    feature = "memcached",
+    feature = "nats",
+    feature = "redis",
+    feature = "sqs"
+))]
 pub(crate) mod fault;
 mod identity;
 mod trust;

@@ -2,63 +2,70 @@
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
+#[cfg(feature = "azure-queue")]
+pub mod azure_queue;
 #[cfg(feature = "embedded")]
 pub mod embedded;
-#[cfg(any(feature = "amqp", feature = "nats", feature = "redis"))]
+#[cfg(feature = "remote")]
 mod envelope;
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "azure-queue", feature = "sqs"))]
+mod queues;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any(feature = "amqp", feature = "nats", feature = "postgres", feature = "redis"))]
+#[cfg(feature = "sqs")]
+pub mod sqs;
+#[cfg(feature = "remote")]
 mod taker;
-#[cfg(any(feature = "amqp", feature = "nats"))]
+#[cfg(feature = "remote")]
 mod word;
 
 use crate::{Best, Broker};
-use base::Entry;
-use base::backend::backend;
-#[cfg(not(all(
-    feature = "amqp",
-    feature = "embedded",
-    feature = "nats",
-    feature = "postgres",
-    feature = "redis"
-)))]
-use base::backend::missing;
+use base::{Entry, backend};
 
 /// Every backend that a binding's URL may choose.
 pub const BACKENDS: &[Entry<dyn Broker>] = &[
     #[cfg(feature = "amqp")]
-    backend::<amqp::Amqp>(),
+    backend::backend::<amqp::Amqp>(),
     #[cfg(not(feature = "amqp"))]
-    missing("amqp", &["amqp", "amqps"]),
+    backend::missing("amqp", &["amqp", "amqps"]),
+    #[cfg(feature = "azure-queue")]
+    backend::backend::<azure_queue::AzureQueue>(),
+    #[cfg(not(feature = "azure-queue"))]
+    backend::missing("azure-queue", &["azure-queue", "azure-queues"]),
     #[cfg(feature = "embedded")]
-    backend::<embedded::Embedded>(),
+    backend::backend::<embedded::Embedded>(),
     #[cfg(not(feature = "embedded"))]
-    missing("embedded", &["embedded"]),
-    backend::<memory::Memory>(),
+    backend::missing("embedded", &["embedded"]),
+    backend::backend::<memory::Memory>(),
     #[cfg(feature = "nats")]
-    backend::<nats::Nats>(),
+    backend::backend::<nats::Nats>(),
     #[cfg(not(feature = "nats"))]
-    missing("nats", &["nats", "tls"]),
+    backend::missing("nats", &["nats", "tls"]),
     #[cfg(feature = "postgres")]
-    backend::<postgres::Postgres>(),
+    backend::backend::<postgres::Postgres>(),
     #[cfg(not(feature = "postgres"))]
-    missing("postgres", &["postgres", "postgresql"]),
+    backend::missing("postgres", &["postgres", "postgresql"]),
     #[cfg(feature = "redis")]
-    backend::<redis::Redis>(),
+    backend::backend::<redis::Redis>(),
     #[cfg(not(feature = "redis"))]
-    missing("redis", &["redis", "rediss"]),
+    backend::missing("redis", &["redis", "rediss"]),
+    #[cfg(feature = "sqs")]
+    backend::backend::<sqs::Sqs>(),
+    #[cfg(not(feature = "sqs"))]
+    backend::missing("sqs", &["sqs", "sqss"]),
 ];
 
 /// What each of them can offer at most.
 pub const BEST: &[Best] = &[
     #[cfg(feature = "amqp")]
     amqp::BEST,
+    #[cfg(feature = "azure-queue")]
+    azure_queue::BEST,
     #[cfg(feature = "embedded")]
     embedded::BEST,
     memory::BEST,
@@ -68,4 +75,6 @@ pub const BEST: &[Best] = &[
     postgres::BEST,
     #[cfg(feature = "redis")]
     redis::BEST,
+    #[cfg(feature = "sqs")]
+    sqs::BEST,
 ];

@@ -112,6 +112,12 @@ pub fn late() -> Error {
     Error::conflict("the message is with another receiver").with_source(Late)
 }
 
+/// The error of those who wait for messages of a group that is not there any more.
+#[cfg(any(feature = "azure-queue", feature = "nats", feature = "redis", feature = "sqs"))]
+pub(crate) fn forgotten() -> Error {
+    Error::not_found("the group was forgotten").with_hint("subscribe again, if that was not meant")
+}
+
 /// Whether an error says that a verdict came too late.
 pub fn is_late(error: &Error) -> bool {
     let source = std::error::Error::source(error);

@@ -4,12 +4,14 @@
 
 mod account;
 mod amqp;
+mod azure_queue;
 mod etcd;
 mod memcached;
 mod mysql;
 mod nats;
 mod postgres;
 mod redis;
+mod sqs;
 
 use crate::program::{self, PATIENCE};
 use nix::sys::signal::{Signal, kill};
@@ -26,12 +28,14 @@ use std::time::{Duration, Instant};
 
 use account::Account;
 pub use amqp::{amqp_tls, amqp_told, amqp_with};
+pub use azure_queue::azure_queue;
 pub use etcd::{EtcdCluster, etcd_cluster, etcd_locked, etcd_with, etcd_with_tls};
 pub use memcached::{memcached_tls, memcached_with, memcached_with_users};
 pub use mysql::{mysql_tls, mysql_with};
 pub use nats::{NatsCluster, nats_tls, nats_with};
 pub use postgres::{postgres_locked, postgres_says, postgres_standby, postgres_tls, postgres_with};
 pub use redis::{Cluster, Sentinels, redis_tls, redis_with, sentinel_of, sentinel_tls};
+pub use sqs::{sqs, sqs_answer, sqs_guarded, sqs_tls};
 
 /// A kind of server, as the backend of the same name needs it.
 pub struct Vendor {
@@ -56,7 +60,7 @@ pub const VENDORS: &[Vendor] =
     &[etcd::VENDOR, mysql::VENDOR, nats::VENDOR, postgres::VENDOR, redis::VENDOR];
 
 /// Every kind that carries messages and nothing else.
-pub const BROKERS: &[Vendor] = &[amqp::VENDOR];
+pub const BROKERS: &[Vendor] = &[amqp::VENDOR, azure_queue::VENDOR, sqs::VENDOR];
 
 /// Every kind that caches.
 pub const CACHES: &[Vendor] = &[memcached::VENDOR, redis::VENDOR];
@@ -266,6 +270,14 @@ fn children(of: Pid) -> Vec<Pid> {
         .filter_map(|pid| pid.parse().ok().map(Pid::from_raw))
         .collect();
     own.iter().flat_map(|child| children(*child)).chain(own.iter().copied()).collect()
+}
+
+/// The folder in which `cargo xtask setup` keeps what it installs under this name.
+fn installed(name: &str) -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let base = base.filter(|folder| folder.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    base.or_else(home).unwrap_or_else(std::env::temp_dir).join("wharf").join(name)
 }
 
 /// An address of this machine whose port was free just now.

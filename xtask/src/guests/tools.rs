@@ -15,13 +15,31 @@ const OLDEST_NODE: (u32, u32) = (20, 19);
 
 /// The programs of one package of PyPI: a folder of a virtual environment that is kept.
 pub(crate) fn python(name: &str, package: &str) -> Result<PathBuf> {
+    python_at(name, &keyed::key(&[package], &[])?, package)
+}
+
+/// The same in the folder `NAME-KEY` of the cache, where others find it, too.
+pub(crate) fn python_at(name: &str, key: &str, package: &str) -> Result<PathBuf> {
     setup::packages(&["python3", "python3-venv"])?;
-    let environment = keyed::folder(name, &keyed::key(&[package], &[])?, |place| {
+    let environment = keyed::folder(name, key, |place| {
         run_quietly(Command::new("python3").args(["-m", "venv"]).arg(place))?;
         let pip = place.join("bin/pip");
         run_quietly(Command::new(pip).args(["install", "--quiet", package]))
     })?;
     Ok(environment.join("bin"))
+}
+
+/// One package of npm with a version, in the folder `NAME-VERSION` of the cache, where others find
+/// it: with the `node` that runs it.
+pub(crate) fn from_npm(name: &str, version: &str) -> Result<PathBuf> {
+    keyed::folder(name, version, |place| {
+        let install = ["install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"];
+        let package = format!("{name}@{version}");
+        run_quietly(node("npm")?.args(install).arg(package).current_dir(place))?;
+        let program = node("node")?.get_program().to_owned();
+        let program = find(&program.to_string_lossy()).unwrap_or_else(|| program.into());
+        Ok(std::os::unix::fs::symlink(program, place.join("node"))?)
+    })
 }
 
 /// A program of Node.js: `npm`, or one that npm installed.

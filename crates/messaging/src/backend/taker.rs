@@ -55,13 +55,6 @@ pub(super) async fn is_closed(closed: &mut watch::Receiver<bool>) {
     drop(closed.wait_for(|closed| *closed).await);
 }
 
-/// What who asks is told once the group is not there any more.
-#[cfg(any(feature = "nats", feature = "postgres", feature = "redis"))]
-pub(super) fn forgotten() -> base::Error {
-    base::Error::not_found("the group was forgotten")
-        .with_hint("subscribe again, if that was not meant")
-}
-
 #[async_trait]
 impl Subscriber for Taker {
     async fn next(&self) -> Result<Option<Delivery>> {

@@ -2,6 +2,7 @@
 
 use super::group::{Group, GroupRow, PendingRow, Taken};
 use super::log::{Entry, Log};
+use crate::delivery::forgotten;
 use crate::{Message, Position, PublishOptions, Published, Start, Subscription, late};
 use base::units::{Size, milliseconds};
 use base::{Clock, Error, Result};
@@ -365,10 +366,6 @@ impl<L: Log> State<L> {
 
 /// A message that is handed out, and the token under which it is out.
 pub(super) type Out = (Taken, u64);
-
-fn forgotten() -> Error {
-    Error::not_found("the group was forgotten").with_hint("subscribe again, if that was not meant")
-}
 
 /// A time of the log's as the system's.
 pub(super) fn system_time(milliseconds: u64) -> SystemTime {

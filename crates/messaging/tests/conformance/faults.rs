@@ -1,10 +1,12 @@
 //! Servers that are away, hang, crash or are not what was meant: every vendor's.
 
 mod amqp;
+mod azure_queue;
 mod hosts;
 mod nats;
 mod postgres;
 mod redis;
+mod sqs;
 
 use crate::{place, trial};
 use base::{Kind, Result, lock};
@@ -48,9 +50,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         add("subscribers_that_are_given_up_lose_nothing", given_up(vendor).boxed());
     }
     trials.extend(amqp::trials());
+    trials.extend(azure_queue::trials());
     trials.extend(nats::trials());
     trials.extend(postgres::trials());
     trials.extend(redis::trials());
+    trials.extend(sqs::trials());
     trials
 }
 
@@ -63,10 +67,15 @@ async fn bound(settings: &str) -> Result<Arc<dyn Broker>> {
 /// A broker whose calls take a second at most.
 async fn impatient(vendor: &Vendor, address: SocketAddr) -> Arc<dyn Broker> {
     let url = (vendor.url)(address);
+    // What nobody covers is published without a call until the list of groups is too old.
+    let more = match vendor.name {
+        "azure-queue" | "sqs" => ", refresh = '300ms'",
+        _ => "",
+    };
     let begun = Instant::now();
     loop {
         // What is made when a binding is first opened may take longer on a busy machine.
-        match bound(&format!("{{ url = '{url}', timeout = '1s' }}")).await {
+        match bound(&format!("{{ url = '{url}', timeout = '1s'{more} }}")).await {
             Err(error) if error.kind() == Kind::Timeout && begun.elapsed() < PATIENCE => {}
             opened => return opened.unwrap(),
         }
