@@ -101,7 +101,8 @@ impl Streams {
         let no_inbox = || Error::invalid("this is no topic for replies");
         let (broker, _) = asker(topic).ok_or_else(no_inbox)?;
         let mut tell = cmd("PUBLISH");
-        tell.arg(self.binding().replies(&format!("{broker:x}"))).arg(letter::pack_reply(topic, message));
+        tell.arg(self.binding().replies(&format!("{broker:x}")))
+            .arg(letter::pack_reply(topic, message));
         self.binding().server.query::<()>(&tell).await?;
         Ok(Published::default())
     }

@@ -21,7 +21,7 @@ macro_rules! brokers {
 }
 
 mod three_hosts_share_the_work_on {
-    brokers!(nats);
+    brokers!(amqp, nats, redis);
 }
 
 /// One of the hosts, which counts what it handles under its own name.
@@ -41,7 +41,7 @@ fn file(app: &str, host: usize, broker: &str, store: &str) -> String {
             topics = ["work"]
             concurrency = {CONCURRENCY}
             deadline = "3s"
-            retry = ["100ms"]
+            retry = ["1s"]
             [messaging]
             default = "{broker}"
             [keyvalue]

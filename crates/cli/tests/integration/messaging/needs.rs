@@ -43,7 +43,8 @@ fn what_a_broker_does_not_offer_cannot_be_required() {
     ] {
         let said = refused(&binding, "");
         assert!(said.contains(lacks), "{said}");
-        assert!(said.contains("backends that can offer it: embedded"), "{said}");
+        let others = said.split("backends that can offer it: ").nth(1).unwrap();
+        assert!(others.contains("embedded"), "{said}");
     }
     let every = "{ url = \"embedded:\", requires = { durability = \"fsync\", groups = \"shared\", \
                  wildcards = \"words\", redelivery = \"deadline\", attempts = \"group\", \
@@ -66,7 +67,8 @@ fn what_a_subscription_asks_for_and_its_broker_lacks_is_told_with_what_would_do(
     let who = "component `web` subscribes to messaging binding `default` (nats ";
     assert!(said.contains(who) && said.contains("lacks ordering >= key (has none)"), "{said}");
     assert!(said.contains("[[subscribe]]"), "under its line: {said}");
-    assert!(said.contains("backends that can offer it: embedded, "), "{said}");
+    let others = said.split("backends that can offer it: ").nth(1).unwrap();
+    assert!(others.contains("embedded") && !others.contains("nats"), "{said}");
 }
 
 #[test]
