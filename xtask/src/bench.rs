@@ -6,6 +6,7 @@ mod goals;
 mod http;
 mod inproc;
 mod keyvalue;
+mod messaging;
 mod peer;
 mod report;
 mod row;
@@ -26,6 +27,8 @@ pub(crate) enum Bench {
     Inproc,
     /// Operations of key-value stores: from a guest, by the contract alone, with bare clients.
     Keyvalue(keyvalue::Options),
+    /// Messages: brokers beside their own clients, the file beside its disk, and the trigger.
+    Messaging(messaging::Options),
 }
 
 /// Builds the program as it is released, just as measurements do.
@@ -40,5 +43,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Filter(options) => filter::run(options),
         Bench::Inproc => inproc::run(),
         Bench::Keyvalue(options) => keyvalue::run(options),
+        Bench::Messaging(options) => messaging::run(options),
     }
 }

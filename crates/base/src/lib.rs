@@ -15,6 +15,7 @@ mod nearest;
 pub mod offer;
 mod openings;
 pub mod promise;
+pub mod rfc3339;
 mod secret;
 pub mod topic;
 pub mod units;

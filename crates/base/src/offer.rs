@@ -8,7 +8,7 @@ mod contract;
 
 pub use crate::contract_levels;
 pub use best::{Best, Emulated, Levels, table, that_offer};
-pub use contract::unknown;
+pub use contract::{Ability, unknown};
 
 use std::fmt;
 
@@ -29,6 +29,8 @@ macro_rules! levels {
             pub const LOWEST: Self = Self::$lowest;
             /// The levels from the lowest to the highest.
             pub const ALL: &'static [Self] = &[Self::$lowest, $(Self::$variant,)*];
+            /// Their words, in the same order.
+            pub const WORDS: &'static [&'static str] = &[$lword, $($word,)*];
 
             /// The word in the deployment file.
             pub fn word(self) -> &'static str {

@@ -16,7 +16,7 @@ pub mod promises;
 
 pub use backend::BACKENDS;
 pub use base::offer::Emulated;
-pub use best::{Best, table};
+pub use best::{Best, table, that_offer};
 pub use entries::{Entries, Expiring};
 pub use front::Front;
 pub use offer::{Levels, Offer, Reach};

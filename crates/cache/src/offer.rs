@@ -1,6 +1,6 @@
 //! What a cache can do.
 
-use base::offer::{self, Emulated, Gap, Ttl};
+use base::offer::{self, Ability, Emulated, Gap, Ttl, unknown};
 use base::units::Size;
 use std::borrow::Cow;
 use std::fmt;
@@ -17,7 +17,9 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// The word in tables.
+    const ALL: &'static [Self] = &[Self::None, Self::Host, Self::Hosts];
+
+    /// The word in tables and in the deployment file.
     pub fn word(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -47,6 +49,20 @@ pub struct Levels {
 }
 
 impl Levels {
+    /// No need at all: the lowest of everything.
+    pub const LOWEST: Self =
+        Self { ttl: Ttl::LOWEST, reach: Reach::None, max_key: 0, max_value: 0 };
+
+    /// What a binding may require of a backend.
+    pub const ABILITIES: &[Ability] = &[
+        Ability { word: "ttl", about: "How finely time to live is kept.", levels: Ttl::WORDS },
+        Ability {
+            word: "reach",
+            about: "Who finds what was stored.",
+            levels: &["none", "host", "hosts"],
+        },
+    ];
+
     /// What most backends have.
     pub(crate) const USUAL: Self = Self {
         ttl: Ttl::Milliseconds,
@@ -78,6 +94,30 @@ impl offer::Levels for Levels {
         .flatten()
         .collect()
     }
+
+    fn require(&mut self, word: &str, level: &str) -> Result<(), String> {
+        match word {
+            "ttl" => {
+                let known = Ttl::from_word(level);
+                let ttl = known.ok_or_else(|| unknown("level", level, Ttl::WORDS.to_vec()))?;
+                self.ttl = self.ttl.max(ttl);
+            }
+            "reach" => {
+                let known = Reach::ALL.iter().find(|reach| reach.word() == level);
+                let words = || Reach::ALL.iter().map(|reach| reach.word());
+                let reach = known.ok_or_else(|| unknown("level", level, words()))?;
+                self.reach = self.reach.max(*reach);
+            }
+            _ => return Err(unknown("ability", word, Self::ABILITIES.iter().map(|it| it.word))),
+        }
+        Ok(())
+    }
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self::LOWEST
+    }
 }
 
 /// What one open cache can do. A promise: what is offered holds, what is not offered fails.
@@ -102,5 +142,26 @@ impl Offer {
         let mut rows = offer::Levels::rows(&self.levels);
         rows.extend(self.emulated.iter().map(Emulated::row));
         rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::offer::Levels as _;
+
+    #[test]
+    fn every_ability_can_be_required_and_nothing_else() {
+        let mut needs = Levels::LOWEST;
+        for ability in Levels::ABILITIES {
+            for level in ability.levels {
+                needs.require(ability.word, level).unwrap();
+            }
+        }
+        let highest = (Ttl::Milliseconds, Reach::Hosts);
+        assert_eq!((needs.ttl, needs.reach), highest);
+        assert!(needs.require("reach", "host").is_ok() && needs.reach == Reach::Hosts);
+        assert!(needs.require("reach", "hots").unwrap_err().contains("did you mean `host"));
+        assert!(needs.require("durability", "fsync").unwrap_err().contains("there are ttl, reach"));
     }
 }

@@ -29,6 +29,7 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
         about: "Key-value stores, by the name that components open.",
         grant: "keyvalue",
         default_url: Some("embedded:"),
+        abilities: keyvalue::Levels::ABILITIES,
         choose: |settings| {
             let (name, opening) = choose(keyvalue::BACKENDS, settings)?;
             Ok((name, ToOpen::KeyValue(opening)))
@@ -39,6 +40,7 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
         about: "Caches. A component uses the first that it may open, or what its labels name.",
         grant: "cache",
         default_url: Some("memory:"),
+        abilities: cache::Levels::ABILITIES,
         choose: |settings| {
             let (name, opening) = choose(cache::BACKENDS, settings)?;
             Ok((name, ToOpen::Cache(opening)))
@@ -49,8 +51,9 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
         about: "Brokers of messages, by the name that components connect to.",
         grant: "messaging",
         default_url: Some("embedded:"),
+        abilities: messaging::Levels::ABILITIES,
         choose: |settings| {
-            let (name, opening) = choose(messaging::BACKENDS, settings)?;
+            let (name, opening) = messaging::cloudevents::choose(settings)?;
             Ok((name, ToOpen::Messaging(opening)))
         },
     },
@@ -59,6 +62,7 @@ pub(crate) const BINDINGS: &[deployment::Capability<ToOpen>] = &[
         about: "Where configuration comes from, besides the component's own `config`.",
         grant: "config-from",
         default_url: None,
+        abilities: &[],
         choose: |settings| {
             let (name, opening) = choose(config::BACKENDS, settings)?;
             Ok((name, ToOpen::Config(opening)))

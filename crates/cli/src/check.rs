@@ -11,7 +11,9 @@ use crate::serve::{plan, warn};
 use base::units::{Size, show_duration};
 use deployment::{Binding, FilterUse, Http, Route, Target, Tcp};
 use engine::{Capability as _, How, Limits, Use};
+use keyvalue::host::KeyValue;
 use keyvalue::host::cache::Caches;
+use messaging::host::Messaging;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -228,17 +230,17 @@ fn json(app: &App, triggers: usize) -> Value {
             json.insert("functions".to_owned(), json!(import.functions));
             json
         });
-        let (mut stores, mut caches) = (BTreeMap::new(), BTreeMap::new());
+        let mut bindings: BTreeMap<&str, BTreeMap<&String, BTreeMap<String, String>>> =
+            [KeyValue::NAME, Caches::NAME, Messaging::NAME].map(|of| (of, BTreeMap::new())).into();
         for (of, uses) in portability(app, component) {
             let functions = uses.into_iter().map(|used| (used.function, used.how.to_string()));
-            let functions: BTreeMap<String, String> = functions.collect();
-            let bindings = if of.capability == Caches::NAME { &mut caches } else { &mut stores };
-            bindings.insert(&of.name, functions);
+            bindings.entry(of.capability).or_default().insert(&of.name, functions.collect());
         }
         Some(json!({
             "name": component.name,
-            "keyvalue": stores,
-            "cache": caches,
+            "keyvalue": bindings.get(KeyValue::NAME),
+            "cache": bindings.get(Caches::NAME),
+            "messaging": bindings.get(Messaging::NAME),
             "source": component.source,
             "imports": imports.collect::<Vec<_>>(),
             "exports": guest.exports().into_iter().map(|export| export.name).collect::<Vec<_>>(),

@@ -7,6 +7,7 @@ use crate::reader::Reader;
 use crate::section::Section;
 use crate::settings::{self, Settings};
 use crate::source::At;
+use base::offer::Ability;
 use base::{DEFAULT, Mistake, Secret};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use toml::de::DeValue;
 ///     about: "Keys and values.",
 ///     grant: "keyvalue",
 ///     default_url: Some("embedded:"),
+///     abilities: &[],
 ///     choose: |settings| {
 ///         let (backend, opening) = backend::choose(BACKENDS, settings)?;
 ///         Ok((backend, Open::KeyValue(opening)))
@@ -48,6 +50,8 @@ pub struct Capability<O> {
     /// What stands behind `default` where the file binds nothing to it. Without one there is no
     /// `default`, and a component is granted nothing that it does not name.
     pub default_url: Option<&'static str>,
+    /// What a binding may require of its backend.
+    pub abilities: &'static [Ability],
     /// Reads the settings of one binding and touches nothing: the backend's name and what the
     /// program needs to open it. See [`base::backend::choose`].
     pub choose: fn(Spanned<DeValue<'_>>) -> Chosen<O>,
@@ -164,7 +168,7 @@ fn bind<O>(
             "a binding's name has 1 to 128 letters, all of them visible",
         ));
     }
-    let needs = needs(reader, value);
+    let needs = needs(reader, value, capability.abilities);
     let settings = Settings::new(reader, value);
     let (backend, opening) = settings.choose(capability.choose)?;
     Some(Binding {
@@ -180,11 +184,16 @@ fn bind<O>(
     })
 }
 
-fn needs(reader: &Reader<'_>, value: &Spanned<DeValue<'_>>) -> Needs {
+fn needs(
+    reader: &Reader<'_>,
+    value: &Spanned<DeValue<'_>>,
+    abilities: &'static [Ability],
+) -> Needs {
     let Some(requires) = value.get_ref().get("requires") else { return Needs::default() };
     let Some(table) = requires.get_ref().as_table() else {
         reader.expected(requires, "a table");
         return Needs::default();
     };
-    Needs::read(&Section::open(reader, table, requires.span(), &NEEDS, &[]))
+    let words: Vec<_> = abilities.iter().map(|ability| ability.word).collect();
+    Needs::read(&Section::open(reader, table, requires.span(), &NEEDS, &words), abilities)
 }

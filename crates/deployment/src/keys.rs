@@ -6,7 +6,7 @@ mod tcp;
 mod upstream;
 
 pub(crate) use filter::{FILTER, FILTER_LIMITS, FILTER_USE};
-pub(crate) use subscribe::SUBSCRIBE;
+pub(crate) use subscribe::{START, SUBSCRIBE};
 pub(crate) use tcp::TCP;
 pub(crate) use upstream::{EJECTION, HEALTH, RETRIES, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
 
@@ -58,6 +58,7 @@ pub(crate) const SECTIONS: &[&Keys] = &[
     &TIMER,
     &WATCH,
     &SUBSCRIBE,
+    &START,
     &SECRETS,
     &LOG,
     &BINDING,
@@ -344,22 +345,21 @@ pub(crate) const BINDING: Keys = Keys {
     keys: &[
         Key("url", "\"redis://127.0.0.1:6379\"", "The backend and where it is."),
         Key("requires", "{ ttl = \"milliseconds\" }", "What the backend has to offer."),
+        Key(
+            "cloudevents",
+            "\"binary\"",
+            "Of `[messaging]` alone: what is published are CloudEvents of this mode, `binary` or \
+             `structured`, or `{ mode, source }`.",
+        ),
     ],
     later: &[],
 };
 
+/// What stands in it depends on the capability.
 pub(crate) const NEEDS: Keys = Keys {
     path: "CAPABILITY.NAME.requires",
     heading: "requires = { … }",
     about: "The least that a backend has to offer. Nothing is started with one that offers less.",
-    keys: &[
-        Key("durability", "\"fsync\"", "What survives a crash."),
-        Key("atomicity", "\"key\"", "How much one write changes as a whole."),
-        Key("ttl", "\"milliseconds\"", "How finely time to live is kept."),
-        Key("list", "\"ordered\"", "What a listing keeps."),
-        Key("watch", "\"resumable\"", "What a watcher sees."),
-        Key("fence", "\"quorum\"", "Where the highest fencing token is kept."),
-        Key("consistency", "\"linearizable\"", "What a reader may see after a write."),
-    ],
+    keys: &[],
     later: &[],
 };

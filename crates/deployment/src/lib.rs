@@ -39,8 +39,8 @@ pub use filter::{Filter, FilterLimits, FilterUse, HeadersStop, Isolation, OnFail
 pub use input::{FILE, Input};
 pub use needs::Needs;
 pub use plan::{
-    App, Component, Engine, Files, Http, Http2, Keys, Limits, Listen, Log, LogFormat, Plan,
-    Respond, Reuse, Route, Schedule, Scope, Subscribe, Target, Timer, Tls, Watch,
+    App, CloudEvents, Component, Engine, Files, Http, Http2, Keys, Limits, Listen, Log, LogFormat,
+    Plan, Respond, Reuse, Route, Schedule, Scope, Start, Subscribe, Target, Timer, Tls, Watch,
 };
 pub use reading::read;
 pub use reference::reference;

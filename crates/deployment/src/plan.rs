@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What a deployment file says, found right and not yet acted on.
 ///
@@ -357,8 +357,8 @@ pub struct Subscribe {
     pub topics: Vec<topic::Filter>,
     /// The group.
     pub group: String,
-    /// Whether a new group begins with what the broker still has.
-    pub from_beginning: bool,
+    /// Where a new group begins.
+    pub start: Start,
     /// Whether messages with the same key are handed out one after the other.
     pub ordered: bool,
     /// So many messages are handed out at once.
@@ -373,8 +373,37 @@ pub struct Subscribe {
     pub attempts: Option<u32>,
     /// Where it goes then.
     pub dead_letters: Option<String>,
+    /// So many messages are handed over in one call, at the most.
+    pub batch: Option<usize>,
+    /// How long the first of them waits for the others.
+    pub batch_wait: Option<Duration>,
+    /// They are CloudEvents, and handed over so.
+    pub cloudevents: Option<CloudEvents>,
     /// Where it stands in the file.
     pub at: At,
+}
+
+/// Where a group of subscribers begins that is not there yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With what is published from then on.
+    #[default]
+    New,
+    /// With what the broker still has.
+    Beginning,
+    /// Behind this position, of which the broker knows what it is.
+    After(String),
+    /// With what was published at this time or later.
+    Since(SystemTime),
+}
+
+/// The form of CloudEvents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloudEvents {
+    /// Attributes in headers, and data as it is.
+    Binary,
+    /// All of it in one document.
+    Structured,
 }
 
 /// How the host logs.

@@ -128,11 +128,11 @@ impl<'a> Section<'a> {
     }
 
     /// One of a few words.
-    pub(crate) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Clone>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
         let value = self.value(key)?;
         let word = self.reader.open_word(value, "a word")?;
         if let Some((_, found)) = words.iter().find(|(known, _)| *known == word.value) {
-            return Some(*found);
+            return Some(found.clone());
         }
         let known = words.iter().map(|(known, _)| *known);
         let what = format!("a word for `{key}`");

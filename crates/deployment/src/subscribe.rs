@@ -1,15 +1,20 @@
 //! `[[subscribe]]`: components that messages are handed to.
 
-use crate::keys::SUBSCRIBE;
-use crate::plan::{Component, Subscribe};
+use crate::keys::{START, SUBSCRIBE};
+use crate::plan::{CloudEvents, Component, Start, Subscribe};
 use crate::reading::SUBSCRIBED;
 use crate::section::Section;
 use crate::triggers::{binding, check_grant, component};
-use base::Mistake;
 use base::topic::{Filter, check_topic, is_inbox};
-use std::time::Duration;
+use base::{Mistake, rfc3339};
+use std::time::{Duration, SystemTime};
+use toml::de::DeValue;
 
-const STARTS: &[(&str, bool)] = &[("new", false), ("beginning", true)];
+const STARTS: &[(&str, Start)] = &[("new", Start::New), ("beginning", Start::Beginning)];
+const EVENTS: &[(&str, CloudEvents)] =
+    &[("binary", CloudEvents::Binary), ("structured", CloudEvents::Structured)];
+/// The usual time that a subscriber has for a message.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Reads the subscriptions. `bound` are the names of the bindings of messaging.
 pub(crate) fn read(root: &Section<'_>, components: &[Component], bound: &[&str]) -> Vec<Subscribe> {
@@ -20,7 +25,7 @@ pub(crate) fn read(root: &Section<'_>, components: &[Component], bound: &[&str])
         let binding = binding(&section, "binding of messaging", bound);
         let topics = topics(&section);
         let group = section.parsed("group", "a name", group);
-        let start = section.choice("start", STARTS);
+        let start = start(&section);
         let ordered = section.flag("ordered");
         let concurrency = section.number("concurrency", 1..=10_000);
         let prefetch = section.number("prefetch", 1..=100_000);
@@ -29,6 +34,9 @@ pub(crate) fn read(root: &Section<'_>, components: &[Component], bound: &[&str])
         let retry = section.each("retry", "a duration", pause);
         let attempts = section.number("attempts", 1..=u64::from(u32::MAX));
         let dead_letters = section.parsed("dead-letters", "a topic", topic);
+        let batch = section.number("batch", 1..=1000);
+        let batch_wait = section.duration("batch-wait", Duration::ZERO..=Duration::from_mins(1));
+        let cloudevents = section.choice("cloudevents", EVENTS);
         let (Some(component), Some(binding)) = (component, binding) else { continue };
         check_grant(&section, components, (&component, SUBSCRIBED, &binding));
         let subscribe = Subscribe {
@@ -36,7 +44,7 @@ pub(crate) fn read(root: &Section<'_>, components: &[Component], bound: &[&str])
             component,
             binding,
             topics,
-            from_beginning: start.unwrap_or_default(),
+            start: start.unwrap_or_default(),
             ordered: ordered.unwrap_or_default(),
             concurrency,
             prefetch,
@@ -44,6 +52,9 @@ pub(crate) fn read(root: &Section<'_>, components: &[Component], bound: &[&str])
             retry: retry.map(|pauses| pauses.into_iter().map(|pause| pause.value).collect()),
             attempts,
             dead_letters,
+            batch,
+            batch_wait,
+            cloudevents,
             at: section.at(),
         };
         check(&section, &subscribe, &subscriptions);
@@ -61,6 +72,14 @@ fn check(section: &Section<'_>, subscribe: &Subscribe, others: &[Subscribe]) {
         let at = section.at_key("dead-letters");
         section.mistake(Mistake::at(at.span, message).with_hint(hint));
     }
+    if let Some(wait) = subscribe.batch_wait
+        && wait * 2 >= subscribe.deadline.unwrap_or(DEADLINE)
+    {
+        let message = "messages would come again while they wait for others".to_owned();
+        let hint = "a `batch-wait` of less than half of `deadline`";
+        let at = section.at_key("batch-wait");
+        section.mistake(Mistake::at(at.span, message).with_hint(hint));
+    }
     let is_same = |other: &&Subscribe| {
         (&other.binding, &other.group) == (&subscribe.binding, &subscribe.group)
     };
@@ -71,6 +90,51 @@ fn check(section: &Section<'_>, subscribe: &Subscribe, others: &[Subscribe]) {
         let group = &subscribe.group;
         let message = format!("group `{group}` has other topics above, and a group has one list");
         section.missing(message, "group = \"NAME\", a name of its own");
+    }
+}
+
+/// Where a group begins: a word, or a table with a place.
+fn start(section: &Section<'_>) -> Option<Start> {
+    if !matches!(section.value("start")?.get_ref(), DeValue::Table(_)) {
+        return section.choice("start", STARTS);
+    }
+    let place = section.table("start", &START)?;
+    let after = place.parsed("after", "a position", position);
+    let since = since(&place);
+    match (place.has("after"), place.has("since")) {
+        (true, false) => after.map(Start::After),
+        (false, true) => since.map(Start::Since),
+        _ => {
+            let message = "a group begins `since` a time or `after` a position: one of the two";
+            place.missing(message.to_owned(), "start = { since = 2026-01-31T12:00:00Z }");
+            None
+        }
+    }
+}
+
+fn position(text: &str) -> Result<String, String> {
+    match text.is_empty() {
+        true => Err("a position is what a broker gave for one: this is empty".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// A moment, in quotes or without.
+fn since(section: &Section<'_>) -> Option<SystemTime> {
+    let wrong = |text: &str| {
+        format!("`{text}` is no moment; write for example 2026-01-31T12:00:00Z, with its offset")
+    };
+    let parse = |text: &str| rfc3339::parse(text).ok_or_else(|| wrong(text));
+    let value = section.value("since")?;
+    let DeValue::Datetime(moment) = value.get_ref() else {
+        return section.parsed("since", "a moment", parse);
+    };
+    match parse(&moment.to_string()) {
+        Ok(time) => Some(time),
+        Err(why) => {
+            section.mistake(Mistake::at(value.span(), why));
+            None
+        }
     }
 }
 

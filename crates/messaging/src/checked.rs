@@ -114,6 +114,17 @@ impl<B: Broker> Checked<B> {
     }
 }
 
+/// The outcomes of messages of which some were wrong, and the others `published`.
+pub(crate) fn in_place(
+    outcomes: Vec<Option<Result<Published>>>,
+    published: Vec<Result<Published>>,
+) -> Vec<Result<Published>> {
+    let mut published = published.into_iter();
+    let lost = || Err(Error::internal("a message has no outcome"));
+    let each = outcomes.into_iter();
+    each.map(|wrong| wrong.or_else(|| published.next()).unwrap_or_else(lost)).collect()
+}
+
 /// Holds a short text to its rules: 1 to 255 bytes without control characters.
 fn name(what: &str, text: &str) -> Result<()> {
     match text.len() {
@@ -157,12 +168,7 @@ impl<B: Broker> Broker for Checked<B> {
                 right.push((topic, message));
             }
         }
-        let mut published = self.0.publish_many(right, options).await.into_iter();
-        let lost = || Err(Error::internal("a message has no outcome"));
-        outcomes
-            .into_iter()
-            .map(|wrong| wrong.or_else(|| published.next()).unwrap_or_else(lost))
-            .collect()
+        in_place(outcomes, self.0.publish_many(right, options).await)
     }
 
     async fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Subscriber>> {

@@ -11,6 +11,8 @@ mod offer;
 mod options;
 
 pub mod backend;
+#[cfg(feature = "cloudevents")]
+pub mod cloudevents;
 #[cfg(feature = "host")]
 pub mod host;
 #[cfg(feature = "conformance")]

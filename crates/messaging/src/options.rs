@@ -11,7 +11,8 @@ pub struct PublishOptions {
     /// Nobody gets it before so long.
     pub delay: Option<Duration>,
     /// It is taken in although there is no room, where the broker can: for what makes room at once,
-    /// as a dead letter does whose message is acknowledged next.
+    /// as a dead letter does whose message is acknowledged next. It stays as it is, also where a
+    /// binding makes CloudEvents of what is published.
     pub beyond: bool,
 }
 

@@ -3,20 +3,25 @@
 
 mod dead;
 mod feed;
+mod gathering;
 mod guest;
+mod handing;
+mod outcome;
 mod rules;
 
-use crate::{Broker, Delivery, PublishOptions};
+use crate::Broker;
 use base::Result;
 use engine::{Guest, Stop};
 use feed::Feed;
 use futures::StreamExt as _;
+use futures::future::join_all;
 use futures::stream::FuturesUnordered;
+use gathering::Gathering;
 use guest::Exported;
+use handing::Handing;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::sleep;
 
 pub use dead::{ATTEMPTS, BINDING, GROUP, REASON, TOPIC};
 pub use rules::Rules;
@@ -44,13 +49,18 @@ impl Receiver {
     pub fn interface(&self) -> &'static str {
         self.exported.interface()
     }
+
+    /// Whether it takes several messages in one call.
+    pub fn takes_batches(&self) -> bool {
+        self.exported.takes_batches()
+    }
 }
 
 /// Hands every message of a subscription to a guest, until `stop`.
 ///
 /// The guest is the one that is in `receiver` when a message's turn comes, so it can be exchanged
 /// without losing one. It gets a fresh instance for each call. What the call came to decides what
-/// becomes of the message, as [`Rules`] say; a message that fails holds up no other. A lost
+/// becomes of its messages, as [`Rules`] say; a message that fails holds up no other. A lost
 /// subscription is taken up again. `binding` is the broker's name in logs.
 ///
 /// After `stop` it finishes what it has handed out, and gives back the rest.
@@ -64,117 +74,41 @@ pub async fn run(
     rules: Rules,
     stop: Stop,
 ) -> Result<()> {
-    let mut feed = Feed::open(Arc::clone(&broker), binding, &rules).await?;
-    let handing = Handing { receiver, broker, binding, rules: &rules };
-    let mut running = FuturesUnordered::new();
-    let mut stopping = false;
-    loop {
-        if stopping && running.is_empty() {
-            feed.close().await;
-            return Ok(());
-        }
-        let has_room = running.len() < rules.concurrency;
-        tokio::select! {
-            () = stop.wait(), if !stopping => stopping = true,
-            Some(()) = running.next() => {}
-            delivery = feed.next(), if !stopping && has_room => {
-                running.push(handing.hand(delivery));
-            }
-        }
-    }
+    hand_out(receiver, broker, binding, &rules, stop).await
 }
 
-/// What handing out messages needs.
-struct Handing<'a> {
+/// Hands out messages by these rules, until `stop`.
+async fn hand_out(
     receiver: watch::Receiver<Receiver>,
     broker: Arc<dyn Broker>,
-    binding: &'a str,
-    rules: &'a Rules,
-}
-
-impl Handing<'_> {
-    /// Hands one message to the guest and settles it.
-    async fn hand(&self, delivery: Delivery) {
-        let receiver = self.receiver.borrow().clone();
-        let called = guest::call(&receiver.guest, &receiver.exported, self.binding, &delivery);
-        let outcome = self.while_it_takes(&delivery, called).await;
-        let component = receiver.guest.name();
-        let (binding, topic) = (self.binding, delivery.topic.clone());
-        let attempt = delivery.attempt;
-        let settled = match outcome {
-            Ok(()) => delivery.ack().await,
-            Err(why) if attempt < self.rules.attempts => {
-                tracing::warn!(%component, binding, topic, attempt, "a message failed: {why}");
-                delivery.nack(self.rules.pause(attempt)).await
-            }
-            Err(why) => self.give_up(delivery, &why).await,
-        };
-        if let Err(error) = settled {
-            tracing::warn!(
-                %component, binding, topic, attempt, %error,
-                "the broker does not know what became of a message: it may come again"
-            );
-        }
-    }
-
-    /// Puts the message's deadline off for as long as its call goes on.
-    async fn while_it_takes(
-        &self,
-        delivery: &Delivery,
-        called: impl Future<Output = Result<(), String>>,
-    ) -> Result<(), String> {
-        let mut called = std::pin::pin!(called);
-        // Early enough that one answer of the broker may be lost.
-        let pause = self.rules.subscription.deadline / 3;
-        loop {
-            // Beside the call, which goes on while the broker takes its time.
-            let extended = async {
-                sleep(pause).await;
-                delivery.extend().await
-            };
-            tokio::select! {
-                biased;
-                outcome = &mut called => return outcome,
-                extended = extended => {
-                    if let Err(error) = extended {
-                        let (binding, topic) = (self.binding, delivery.topic.as_str());
-                        tracing::debug!(binding, topic, %error, "putting a deadline off");
-                    }
-                }
+    binding: &str,
+    rules: &Rules,
+    stop: Stop,
+) -> Result<()> {
+    let mut feed = Feed::open(Arc::clone(&broker), binding, rules).await?;
+    let handing = Handing { receiver, broker, binding, rules };
+    let mut gathering = Gathering::default();
+    let mut running = FuturesUnordered::new();
+    loop {
+        // What is gathered has its place: more is taken only while there is room for a call.
+        let has_room = running.len() < rules.concurrency;
+        tokio::select! {
+            () = stop.wait() => break,
+            Some(()) = running.next() => {}
+            () = gathering.is_over() => running.push(handing.hand(gathering.take())),
+            delivery = feed.next(), if has_room => {
+                running.extend(gathering.add(delivery, rules).map(|full| handing.hand(full)));
             }
         }
     }
-
-    /// Publishes the message to where those go that nobody could handle, and is done with it. If
-    /// that fails it is tried again later, with the message.
-    async fn give_up(&self, delivery: Delivery, why: &str) -> Result<()> {
-        let component = Arc::clone(self.receiver.borrow().guest.name());
-        let (binding, topic, attempt) = (self.binding, delivery.topic.as_str(), delivery.attempt);
-        let Some(dead_letters) = &self.rules.dead_letters else {
-            tracing::error!(
-                %component, binding, topic, attempt,
-                "a message was left out, for there is no `dead-letters`: {why}"
-            );
-            return delivery.ack().await;
-        };
-        let group = self.rules.subscription.group.as_deref();
-        let letter = dead::letter(&delivery, why, binding, group, self.broker.offer().max_message);
-        let options = PublishOptions { beyond: true, ..PublishOptions::default() };
-        match self.broker.publish(dead_letters, letter, &options).await {
-            Ok(_) => {
-                tracing::error!(
-                    %component, binding, topic, attempt,
-                    "a message went to `{dead_letters}`: {why}"
-                );
-                delivery.ack().await
-            }
-            Err(error) => {
-                tracing::warn!(
-                    %component, binding, topic, %error,
-                    "publishing to `{dead_letters}` failed; the message is kept"
-                );
-                delivery.nack(self.rules.pause(attempt).max(Duration::from_secs(1))).await
-            }
+    // Others need not wait for a deadline.
+    let back = gathering.take().into_iter().map(|delivery| delivery.nack(Duration::ZERO));
+    for given in join_all(back).await {
+        if let Err(error) = given {
+            tracing::debug!(binding, %error, "giving back a message");
         }
     }
+    while running.next().await.is_some() {}
+    feed.close().await;
+    Ok(())
 }

@@ -65,6 +65,7 @@ macro_rules! foreach_guest {
         $each!(messages_draft);
         $each!(messages_wasmcloud);
         $each!(orders);
+        $each!(recipes);
         $each!(sockets);
         $each!(sockets_p3);
         $each!(timer_p2);

@@ -10,6 +10,12 @@ pub trait Levels {
 
     /// Every ability in which these levels fall short of `needs`.
     fn gaps(&self, needs: &Self) -> Vec<Gap>;
+
+    /// Raises the level that `word` names, as in `requires = { ttl = "milliseconds" }`.
+    ///
+    /// # Errors
+    /// What is wrong, with the words that would do.
+    fn require(&mut self, word: &str, level: &str) -> Result<(), String>;
 }
 
 /// An ability that the backend does not have and this program gives it.
@@ -105,6 +111,11 @@ mod tests {
 
         fn gaps(&self, needs: &Self) -> Vec<Gap> {
             Gap::between("ttl", *needs, *self).into_iter().collect()
+        }
+
+        fn require(&mut self, _: &str, level: &str) -> Result<(), String> {
+            *self = (*self).max(Ttl::from_word(level).ok_or("no level")?);
+            Ok(())
         }
     }
 

@@ -1,15 +1,26 @@
 //! The levels of one contract: a field for each ability, and what can be said of all of them.
 
+/// One ability that a contract knows, as `requires = { … }` of a binding may name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ability {
+    /// Its word, e.g. `ttl`.
+    pub word: &'static str,
+    /// What it is about, a sentence for the manual.
+    pub about: &'static str,
+    /// The words of its levels, from the lowest to the highest.
+    pub levels: &'static [&'static str],
+}
+
 /// Declares the levels of a contract: `contract_levels! { /// … Levels { /// … ttl: Ttl, } }`.
 ///
 /// Each field is of a type of [`base::offer`](crate::offer), and its name is the word in the
 /// deployment file.
 #[macro_export]
 macro_rules! contract_levels {
-    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ident,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $about:literal])* $field:ident: $type:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct $name { $($(#[$fdoc])* pub $field: $type,)* }
+        pub struct $name { $($(#[doc = $about])* pub $field: $type,)* }
 
         impl $name {
             /// No need at all: the lowest of everything.
@@ -17,6 +28,13 @@ macro_rules! contract_levels {
 
             /// The words of the levels, in the order of [`Self::rows`].
             pub const WORDS: &[&str] = &[$(stringify!($field),)*];
+
+            /// What a binding may require of a backend.
+            pub const ABILITIES: &[$crate::offer::Ability] = &[$($crate::offer::Ability {
+                word: stringify!($field),
+                about: concat!($($about),*),
+                levels: $type::WORDS,
+            },)*];
 
             /// Raises the level that `word` names, as in `requires = { ttl = "milliseconds" }`.
             ///
@@ -64,6 +82,14 @@ macro_rules! contract_levels {
 
             fn gaps(&self, needs: &Self) -> ::std::vec::Vec<$crate::offer::Gap> {
                 $name::gaps(self, needs)
+            }
+
+            fn require(
+                &mut self,
+                word: &str,
+                level: &str,
+            ) -> ::std::result::Result<(), ::std::string::String> {
+                $name::require(self, word, level)
             }
         }
 

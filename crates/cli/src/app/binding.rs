@@ -4,9 +4,9 @@ use super::problems::Problems;
 use super::{App, Open};
 use crate::beside::beside;
 use crate::capabilities::{self, Opened, ToOpen};
-use base::offer::{Gap, Watch};
+use base::offer::{self, Gap, Watch};
 use base::{Error, Place, Result};
-use deployment::{At, Binding};
+use deployment::{At, Binding, Needs};
 use engine::{Capability as _, How, Name, Source};
 use keyvalue::Levels;
 use keyvalue::host::KeyValue;
@@ -120,35 +120,30 @@ async fn open_one(
 
 /// What the file requires of a binding, against what its backend offers.
 fn refuse_gaps(opened: &Opened, binding: &Binding<()>) -> Result<()> {
-    let (needs, lowest) = (&binding.needs, Levels::LOWEST);
-    let has = match opened {
-        Opened::KeyValue(store) => store.offer().levels,
-        // Of what the file can ask for, a broker has nothing but its durability.
-        Opened::Messaging(broker) => {
-            Levels { durability: broker.offer().levels.durability, ..lowest }
-        }
-        // Of all that can be asked for, a cache has nothing but times to live.
-        Opened::Cache(cache) => Levels { ttl: cache.offer().levels.ttl, ..lowest },
-        Opened::Config(_) => return Ok(()),
-    };
-    let needs = Levels {
-        durability: needs.durability.unwrap_or(lowest.durability),
-        atomicity: needs.atomicity.unwrap_or(lowest.atomicity),
-        ttl: needs.ttl.unwrap_or(lowest.ttl),
-        list: needs.list.unwrap_or(lowest.list),
-        watch: needs.watch.unwrap_or(lowest.watch),
-        fence: needs.fence.unwrap_or(lowest.fence),
-        consistency: needs.consistency.unwrap_or(lowest.consistency),
-    };
-    let gaps = has.gaps(&needs);
-    if gaps.is_empty() {
-        return Ok(());
+    let needs = &binding.needs;
+    match opened {
+        Opened::KeyValue(store) => required(needs, &store.offer().levels, keyvalue::that_offer),
+        Opened::Cache(cache) => required(needs, &cache.offer().levels, cache::that_offer),
+        Opened::Messaging(broker) => required(needs, &broker.offer().levels, messaging::that_offer),
+        Opened::Config(_) => Ok(()),
     }
-    Err(match opened {
-        Opened::Cache(_) => short("it", &gaps)
-            .with_hint("a cache may forget: what has to stay belongs in a key-value store"),
-        _ => lacks("it", &gaps, &needs),
-    })
+}
+
+/// Refuses a backend that lacks something, with those that would do.
+fn required<L: offer::Levels + Default>(
+    required: &Needs,
+    has: &L,
+    others: fn(&L) -> Vec<&'static str>,
+) -> Result<()> {
+    let mut needs = L::default();
+    for (ability, level) in required.iter() {
+        // They were read by the capability's own words.
+        needs.require(ability, level).map_err(Error::internal)?;
+    }
+    match has.gaps(&needs).as_slice() {
+        [] => Ok(()),
+        gaps => Err(others_do(short("it", gaps), &others(&needs))),
+    }
 }
 
 /// What a component's functions and the watches ask of the stores that they use, against what

@@ -2,13 +2,18 @@
 
 use crate::app::App;
 use base::Error;
-use base::offer::{Groups, Ordering, Redelivery, Replay, Wildcards};
+use base::offer::{Attempts, Delay, Groups, Ordering, Redelivery, Replay, Wildcards};
 use base::topic::Filter;
 use engine::Stop;
+use messaging::cloudevents::Mode;
 use messaging::trigger::{Receiver, Rules};
-use messaging::{Broker, Levels, Start, Subscription};
+use messaging::{Broker, Levels, Offer, Position, Start, Subscription};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// The most messages that are fetched ahead where the file does not say how many.
+const MOST: usize = 10_000;
 
 /// Which messages are handed to whom.
 pub(super) struct Subscribed {
@@ -26,7 +31,7 @@ impl PartialEq for Subscribed {
     }
 }
 
-/// What a subscription asks of its broker.
+/// What a subscription asks of its broker: only what the file asks for is needed.
 pub(crate) fn needs(subscribe: &deployment::Subscribe) -> Levels {
     let mut needs =
         Levels { groups: Groups::Shared, redelivery: Redelivery::Disconnect, ..Levels::LOWEST };
@@ -36,29 +41,63 @@ pub(crate) fn needs(subscribe: &deployment::Subscribe) -> Levels {
     if subscribe.ordered {
         needs.ordering = Ordering::Key;
     }
-    if subscribe.from_beginning {
+    if subscribe.start != deployment::Start::New {
         needs.replay = Replay::Log;
     }
+    if subscribe.deadline.is_some() {
+        needs.redelivery = Redelivery::Deadline;
+    }
+    if subscribe.attempts.is_some() || subscribe.dead_letters.is_some() {
+        needs.attempts = Attempts::Subscriber;
+    }
+    let pauses = subscribe.retry.iter().flatten();
+    needs.retry = pauses.map(|pause| fineness(*pause)).max().unwrap_or(Delay::None);
     needs
 }
 
-fn rules(subscribe: &deployment::Subscribe) -> Rules {
+/// How finely a message has to be put off for this pause. What chance adds to it is no promise.
+fn fineness(pause: Duration) -> Delay {
+    match (pause.as_secs(), pause.subsec_nanos()) {
+        (0, 0) => Delay::None,
+        (_, 0) => Delay::Seconds,
+        _ => Delay::Milliseconds,
+    }
+}
+
+fn rules(subscribe: &deployment::Subscribe, offer: &Offer) -> Rules {
     let concurrency = subscribe.concurrency.unwrap_or(Rules::CONCURRENCY);
-    let start = if subscribe.from_beginning { Start::Beginning } else { Start::New };
+    let batch = subscribe.batch.unwrap_or(1);
+    // Fewer than are handed out at once would leave places empty.
+    let out = concurrency.saturating_mul(batch).min(MOST);
+    let usual = match offer.levels.retry {
+        // What cannot be put off comes again at once.
+        Delay::None => Vec::new(),
+        _ => Rules::RETRY.to_vec(),
+    };
     let plain = Subscription::new(subscribe.topics.clone()).of_group(subscribe.group.clone());
     Rules {
         subscription: Subscription {
-            start,
-            // Fewer than are handed out at once would leave places empty.
-            prefetch: subscribe.prefetch.unwrap_or(concurrency).max(concurrency),
+            start: match &subscribe.start {
+                deployment::Start::New => Start::New,
+                deployment::Start::Beginning => Start::Beginning,
+                deployment::Start::After(position) => Start::After(Position(position.clone())),
+                deployment::Start::Since(time) => Start::Since(*time),
+            },
+            prefetch: subscribe.prefetch.unwrap_or(out).max(concurrency).max(batch),
             deadline: subscribe.deadline.unwrap_or(Subscription::DEADLINE),
             ordered: subscribe.ordered,
             ..plain
         },
         concurrency,
-        retry: subscribe.retry.clone().unwrap_or_else(|| Rules::RETRY.to_vec()),
+        batch,
+        batch_wait: subscribe.batch_wait.unwrap_or_default(),
+        retry: subscribe.retry.clone().unwrap_or(usual),
         attempts: subscribe.attempts.unwrap_or(Rules::ATTEMPTS),
         dead_letters: subscribe.dead_letters.clone(),
+        cloudevents: subscribe.cloudevents.map(|form| match form {
+            deployment::CloudEvents::Binary => Mode::Binary,
+            deployment::CloudEvents::Structured => Mode::Structured,
+        }),
     }
 }
 
@@ -77,10 +116,18 @@ pub(super) fn ready(
                  `wasi:messaging/incoming-handler`"
             ))
         })?;
+    if subscribe.batch.is_some_and(|batch| batch > 1) && !receiver.takes_batches() {
+        let interface = receiver.interface();
+        return Err(Error::invalid(format!(
+            "component `{component}` takes one message in a call: it exports `{interface}`"
+        ))
+        .with_hint("leave `batch` out; `concurrency` calls are made at once"));
+    }
     // A broker that could not be opened was reported.
     let Some(broker) = app.broker(&subscribe.binding) else { return Ok(None) };
     let (binding, broker) = (subscribe.binding.clone(), Arc::clone(broker));
-    let subscribed = Subscribed { component, binding, rules: rules(subscribe), broker };
+    let rules = rules(subscribe, broker.offer());
+    let subscribed = Subscribed { component, binding, rules, broker };
     Ok(Some((subscribed, receiver)))
 }
 

@@ -285,7 +285,11 @@ fn what_a_cache_does_not_have_cannot_be_required() {
     assert!(ended.output.contains("offers  reach = host"), "{}", ended.output);
     let ended = with("durability = \"fsync\"");
     assert_eq!(ended.code, Some(64), "{}", ended.errors);
-    assert!(ended.errors.contains("durability >= fsync (has none)"), "{}", ended.errors);
+    assert!(ended.errors.contains("unknown key `durability`"), "{}", ended.errors);
+    let ended = with("reach = \"hosts\"");
+    assert_eq!(ended.code, Some(64), "{}", ended.errors);
+    assert!(ended.errors.contains("it lacks reach >= hosts (has host)"), "{}", ended.errors);
+    assert!(ended.errors.contains("backends that can offer it: "), "{}", ended.errors);
 }
 
 #[test]

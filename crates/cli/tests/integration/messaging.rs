@@ -1,5 +1,10 @@
 //! Components that publish messages, and that are handed them.
 
+mod draining;
+mod events;
+mod hosts;
+mod needs;
+
 use crate::support::client::{post, wait};
 use crate::support::{Folder, Served, deploy, eventually, pause, promises};
 use std::time::Duration;

@@ -1,12 +1,21 @@
 //! Backends that only say how they would be opened.
 
 use base::backend::{self, Backend, Entry, Place};
+use base::offer::{Ability, Durability, Ordering, Ttl};
 use base::{Result, Secret};
 use serde::Deserialize;
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 use wharf_deployment::{Capability, Chosen};
+
+const fn ability(
+    word: &'static str,
+    about: &'static str,
+    levels: &'static [&'static str],
+) -> Ability {
+    Ability { word, about, levels }
+}
 
 /// What a binding becomes in these tests.
 pub(crate) type Opened = base::Opening<String>;
@@ -17,6 +26,10 @@ pub(crate) const CAPABILITIES: &[Capability<Opened>] = &[
         about: "Keys and values.",
         grant: "keyvalue",
         default_url: Some("embedded:"),
+        abilities: &[
+            ability("durability", "What survives a crash.", Durability::WORDS),
+            ability("ttl", "How finely time to live is kept.", Ttl::WORDS),
+        ],
         choose: |settings| choose(KEYVALUE, settings),
     },
     Capability {
@@ -24,6 +37,7 @@ pub(crate) const CAPABILITIES: &[Capability<Opened>] = &[
         about: "Messages.",
         grant: "messaging",
         default_url: None,
+        abilities: &[ability("ordering", "Which messages keep their order.", Ordering::WORDS)],
         choose: |settings| choose(KEYVALUE, settings),
     },
     Capability {
@@ -31,6 +45,7 @@ pub(crate) const CAPABILITIES: &[Capability<Opened>] = &[
         about: "Settings that components read.",
         grant: "config-from",
         default_url: None,
+        abilities: &[],
         choose: |settings| choose(CONFIG, settings),
     },
 ];

@@ -1,5 +1,6 @@
-//! One call of a guest that takes messages: a fresh instance, the message, the limits.
+//! One call of a guest that takes messages: a fresh instance, the messages, the limits.
 
+use super::outcome::Outcome;
 use crate::Delivery;
 use crate::host::{Letter, Messaging, draft, wasmcloud};
 use engine::{Ctx, Guest, describe};
@@ -41,28 +42,38 @@ impl Exported {
             Self::Wasmcloud(_) => WASMCLOUD,
         }
     }
+
+    /// Whether it takes several messages in one call.
+    pub(super) fn takes_batches(&self) -> bool {
+        match self {
+            Self::Draft(_) | Self::Wasmcloud(_) => false,
+        }
+    }
 }
 
-/// What a guest is handed.
-struct Mail {
-    topic: String,
-    message: crate::Message,
-    binding: String,
+/// A message as a guest is handed it.
+pub(super) struct Mail {
+    pub(super) topic: String,
+    pub(super) message: crate::Message,
 }
 
-/// Hands a message to `guest`, within its limits. The error says why it was not handled.
+impl Mail {
+    pub(super) fn of(delivery: &Delivery) -> Self {
+        Self { topic: delivery.topic.clone(), message: delivery.message.clone() }
+    }
+}
+
+/// Hands messages to `guest` in one call, within its limits. Says of each what became of it, in
+/// their order.
 pub(super) async fn call(
     guest: &Arc<Guest>,
     exported: &Exported,
     binding: &str,
-    delivery: &Delivery,
-) -> Result<(), String> {
-    let mail = Mail {
-        topic: delivery.topic.clone(),
-        message: delivery.message.clone(),
-        binding: binding.to_owned(),
-    };
+    mails: Vec<Mail>,
+) -> Vec<Outcome> {
+    let count = mails.len();
     let exported = exported.clone();
+    let binding = binding.to_owned();
     // A component that has no place now did not fail at the message.
     let permit = loop {
         match guest.admit().await {
@@ -72,13 +83,21 @@ pub(super) async fn call(
     };
     let called = engine::once_admitted(guest, permit, move |store| {
         Box::pin(async move {
-            match exported {
-                Exported::Draft(pre) => draft(store, &pre, mail).await,
-                Exported::Wasmcloud(pre) => wasmcloud(store, &pre, mail).await,
+            let mut said = Vec::new();
+            // Those that take one are given one.
+            for mail in mails {
+                said.push(match &exported {
+                    Exported::Draft(pre) => draft(store, pre, mail, binding.clone()).await?.into(),
+                    Exported::Wasmcloud(pre) => wasmcloud(store, pre, mail).await?.into(),
+                });
             }
+            Ok(said)
         })
     });
-    called.await.unwrap_or_else(|trap| Err(describe(&trap)))
+    match called.await {
+        Ok(said) => said,
+        Err(trap) => vec![Outcome::failed(describe(&trap)); count],
+    }
 }
 
 type Instance = wasmtime::Store<Ctx>;
@@ -89,7 +108,8 @@ type Said = wasmtime::Result<Result<(), String>>;
 async fn draft(
     store: &mut Instance,
     pre: &draft::bindings::MessagingRequestReplyPre<Ctx>,
-    Mail { topic, message, binding }: Mail,
+    Mail { topic, message }: Mail,
+    binding: String,
 ) -> Said {
     use draft::bindings::wasi::messaging::types::Error;
     let letter = {
@@ -108,7 +128,7 @@ async fn draft(
 async fn wasmcloud(
     store: &mut Instance,
     pre: &wasmcloud::bindings::MessagingPre<Ctx>,
-    Mail { topic, message, .. }: Mail,
+    Mail { topic, message }: Mail,
 ) -> Said {
     use wasmcloud::bindings::wasmcloud::messaging::types::BrokerMessage;
     let (body, reply_to) = (message.data.to_vec(), message.reply_to);

@@ -1,6 +1,7 @@
 //! How messages are handed out, and what becomes of those that fail.
 
 use crate::Subscription;
+use crate::cloudevents::Mode;
 use std::time::Duration;
 
 /// A `[[subscribe]]` of the deployment file.
@@ -8,8 +9,13 @@ use std::time::Duration;
 pub struct Rules {
     /// What is subscribed to.
     pub subscription: Subscription,
-    /// So many messages are handed out at once.
+    /// So many calls are made at once.
     pub concurrency: usize,
+    /// So many messages are handed over in one call, at the most: one at least, and more only to a
+    /// [`Receiver`](super::Receiver) that takes several.
+    pub batch: usize,
+    /// How long the first of them waits for the others: less than half of the deadline.
+    pub batch_wait: Duration,
     /// The pauses after a failure, one after the other; the last one is repeated. Each is made up
     /// to a fifth longer or shorter by chance, so that what failed together does not come together.
     pub retry: Vec<Duration>,
@@ -17,6 +23,8 @@ pub struct Rules {
     pub attempts: u32,
     /// The topic to which it goes then.
     pub dead_letters: Option<String>,
+    /// Messages are CloudEvents, and handed over in this form. What is none is given up at once.
+    pub cloudevents: Option<Mode>,
 }
 
 impl Rules {
@@ -30,7 +38,7 @@ impl Rules {
     ];
     /// The usual number of attempts.
     pub const ATTEMPTS: u32 = 10;
-    /// The usual number of messages that are handed out at once.
+    /// The usual number of calls that are made at once.
     pub const CONCURRENCY: usize = 16;
 
     /// The pause after the attempt with this number, counted from one.
@@ -50,6 +58,9 @@ mod tests {
         let rules = Rules {
             subscription: Subscription::new(Vec::new()),
             concurrency: 1,
+            batch: 1,
+            batch_wait: Duration::ZERO,
+            cloudevents: None,
             retry: vec![Duration::from_secs(1), Duration::from_secs(10)],
             attempts: 3,
             dead_letters: None,

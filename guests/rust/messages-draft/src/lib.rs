@@ -8,7 +8,8 @@
 //! Of each message it counts under `seen/TEXT` how often it was handed out, and notes under
 //! `what/TEXT` what came with it. What it does then is what the first word says, which ends with a
 //! colon: `fail:` fails, `fail2:` fails twice, `trap:` traps, `loop:` never ends, `slow:` takes 300
-//! ms, `ask:` is replied to with the text and `!`, `pass:TOPIC:` is published there.
+//! ms and `sleep:MS:` as many as it says, `ask:` is replied to with the text and `!`, `pass:TOPIC:`
+//! is published there. Where the variable `HOST` is set, it counts its own under `by/HOST`.
 use kit_p2::{Outcome, Target, keyvalue};
 use wasip2::exports::http::incoming_handler::Guest as Http;
 use wasip2::http::types::{IncomingRequest, ResponseOutparam};
@@ -101,6 +102,9 @@ impl Handler for Messages {
         let text = String::from_utf8_lossy(&message.data()).into_owned();
         let bucket = store::open("").unwrap();
         let times = atomics::increment(&bucket, &format!("seen/{text}"), 1).unwrap();
+        if let Ok(host) = std::env::var("HOST") {
+            atomics::increment(&bucket, &format!("by/{host}"), 1).unwrap();
+        }
         let (topic, kind) = (message.topic().unwrap_or_default(), message.content_type());
         let mut what = format!("{topic} {}", kind.as_deref().unwrap_or("-"));
         for (name, value) in message.metadata().into_iter().flatten() {
@@ -117,6 +121,11 @@ impl Handler for Messages {
             },
             Some(("slow", _)) => {
                 std::thread::sleep(std::time::Duration::from_millis(300));
+                Ok(())
+            }
+            Some(("sleep", rest)) => {
+                let (millis, _) = rest.split_once(':').unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(millis.parse().unwrap()));
                 Ok(())
             }
             Some(("ask", _)) => {
