@@ -1,9 +1,11 @@
 //! Hands messages to guests: calls what they export for it, and settles each message by what came
 //! of the call.
 
+mod configured;
 mod dead;
 mod feed;
 mod guest;
+mod outcome;
 mod rules;
 
 use crate::{Broker, Delivery, PublishOptions};
@@ -12,7 +14,8 @@ use engine::{Guest, Stop};
 use feed::Feed;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use guest::Exported;
+use guest::{Exported, Mail};
+use outcome::Outcome;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -44,6 +47,11 @@ impl Receiver {
     pub fn interface(&self) -> &'static str {
         self.exported.interface()
     }
+
+    /// Whether it says itself what it subscribes to, besides what [`Rules`] say.
+    pub fn says_its_topics(&self) -> bool {
+        self.exported.configures().is_some()
+    }
 }
 
 /// Hands every message of a subscription to a guest, until `stop`.
@@ -51,21 +59,50 @@ impl Receiver {
 /// The guest is the one that is in `receiver` when a message's turn comes, so it can be exchanged
 /// without losing one. It gets a fresh instance for each call. What the call came to decides what
 /// becomes of the message, as [`Rules`] say; a message that fails holds up no other. A lost
-/// subscription is taken up again. `binding` is the broker's name in logs.
+/// subscription is taken up again, and one of which the guest itself says what it covers is
+/// exchanged when it says something else. `binding` is the broker's name in logs.
 ///
 /// After `stop` it finishes what it has handed out, and gives back the rest.
 ///
 /// # Errors
 /// When the broker cannot be subscribed to like this at all.
 pub async fn run(
-    receiver: watch::Receiver<Receiver>,
+    mut receiver: watch::Receiver<Receiver>,
     broker: Arc<dyn Broker>,
     binding: &str,
     rules: Rules,
     stop: Stop,
 ) -> Result<()> {
-    let mut feed = Feed::open(Arc::clone(&broker), binding, &rules).await?;
-    let handing = Handing { receiver, broker, binding, rules: &rules };
+    loop {
+        let current = receiver.borrow_and_update().clone();
+        let mut said = configured::said(&current);
+        let rules = configured::rules(&current, said.as_mut(), &rules, &stop);
+        let Some(rules) = rules.await else { return Ok(()) };
+        // Ends with `stop`, or when the rules are others.
+        let until = stop.child();
+        let handed =
+            hand_out(receiver.clone(), Arc::clone(&broker), binding, &rules, until.clone());
+        let mut handed = std::pin::pin!(handed);
+        tokio::select! {
+            ended = &mut handed => return ended,
+            () = configured::changed(&mut receiver, said.as_mut()) => {
+                until.now();
+                handed.await?;
+            }
+        }
+    }
+}
+
+/// Hands out messages by these rules, until `stop`.
+async fn hand_out(
+    receiver: watch::Receiver<Receiver>,
+    broker: Arc<dyn Broker>,
+    binding: &str,
+    rules: &Rules,
+    stop: Stop,
+) -> Result<()> {
+    let mut feed = Feed::open(Arc::clone(&broker), binding, rules).await?;
+    let handing = Handing { receiver, broker, binding, rules };
     let mut running = FuturesUnordered::new();
     let mut stopping = false;
     loop {
@@ -96,18 +133,25 @@ impl Handing<'_> {
     /// Hands one message to the guest and settles it.
     async fn hand(&self, delivery: Delivery) {
         let receiver = self.receiver.borrow().clone();
-        let called = guest::call(&receiver.guest, &receiver.exported, self.binding, &delivery);
+        let mails = vec![Mail::of(&delivery)];
+        let called = async {
+            let call = guest::call(&receiver.guest, &receiver.exported, self.binding, mails);
+            let silent = || Outcome::failed("the component did not say what became of it");
+            call.await.pop().unwrap_or_else(silent)
+        };
         let outcome = self.while_it_takes(&delivery, called).await;
         let component = receiver.guest.name();
         let (binding, topic) = (self.binding, delivery.topic.clone());
         let attempt = delivery.attempt;
         let settled = match outcome {
-            Ok(()) => delivery.ack().await,
-            Err(why) if attempt < self.rules.attempts => {
+            Outcome::Done => delivery.ack().await,
+            Outcome::Failed { why, after } if attempt < self.rules.attempts => {
                 tracing::warn!(%component, binding, topic, attempt, "a message failed: {why}");
-                delivery.nack(self.rules.pause(attempt)).await
+                delivery.nack(after.unwrap_or_else(|| self.rules.pause(attempt))).await
             }
-            Err(why) => self.give_up(delivery, &why).await,
+            Outcome::Failed { why, .. } | Outcome::Refused(why) => {
+                self.give_up(delivery, &why).await
+            }
         };
         if let Err(error) = settled {
             tracing::warn!(
@@ -121,8 +165,8 @@ impl Handing<'_> {
     async fn while_it_takes(
         &self,
         delivery: &Delivery,
-        called: impl Future<Output = Result<(), String>>,
-    ) -> Result<(), String> {
+        called: impl Future<Output = Outcome>,
+    ) -> Outcome {
         let mut called = std::pin::pin!(called);
         // Early enough that one answer of the broker may be lost.
         let pause = self.rules.subscription.deadline / 3;

@@ -63,7 +63,12 @@ macro_rules! foreach_guest {
         $each!(kv_watch_wasmcloud);
         $each!(logging);
         $each!(messages_draft);
+        $each!(messages_old);
+        $each!(messages_spin2);
+        $each!(messages_spin3);
         $each!(messages_wasmcloud);
+        $each!(messages_wasmcloud3);
+        $each!(messages_wharf);
         $each!(orders);
         $each!(sockets);
         $each!(sockets_p3);
