@@ -48,6 +48,11 @@ impl Receiver {
         self.exported.interface()
     }
 
+    /// Whether it takes several messages in one call.
+    pub fn takes_batches(&self) -> bool {
+        self.exported.takes_batches()
+    }
+
     /// Whether it says itself what it subscribes to, besides what [`Rules`] say.
     pub fn says_its_topics(&self) -> bool {
         self.exported.configures().is_some()

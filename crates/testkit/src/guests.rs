@@ -69,6 +69,7 @@ macro_rules! foreach_guest {
         $each!(messages_wasmcloud);
         $each!(messages_wasmcloud3);
         $each!(messages_wharf);
+        $each!(messages_wharf_p2);
         $each!(orders);
         $each!(sockets);
         $each!(sockets_p3);

@@ -158,7 +158,9 @@ fn messaging_stays_as_its_specification_has_it() {
     let ours_async = ours("messaging/wit/wharf");
     assert_eq!(ours_async, types(&guests("messaging-wharf")));
     // That of WASI 0.2 is the same without `async`.
-    assert_eq!(ours("messaging/wit/wharf-sync"), ours_async.replace("async func", "func"));
+    let ours_sync = ours("messaging/wit/wharf-sync");
+    assert_eq!(ours_sync, ours_async.replace("async func", "func"));
+    assert_eq!(ours_sync, types(&guests("messaging-wharf-sync")));
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl Taking {
         let mut gathered: Vec<Delivery> = Vec::new();
         let mut last = None;
         // Of what there is room for, a part: the message that ends the batch has to fit as well.
-        while gathered.len() < most && bytes < self.held.limit() / 4 {
+        while gathered.len() < most && bytes <= self.held.limit() / 4 {
             let delivery = match timeout_at(end, self.subscriber.next()).await {
                 Ok(Ok(Some(delivery))) => delivery,
                 Err(_elapsed) => break,

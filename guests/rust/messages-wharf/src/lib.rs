@@ -39,9 +39,11 @@ mod bindings {
 }
 use bindings::exports::wharf::messaging::handler::{Guest as Handler, Verdict};
 use bindings::wasmcloud::keyvalue::{atomics, store};
-use bindings::wharf::messaging::consumer::{self, Consumer, Options, Received, Start};
-use bindings::wharf::messaging::producer::{self, Published};
-use bindings::wharf::messaging::types::{Delivery, Error, Message};
+use bindings::wharf::messaging::consumer::{self, Consumer};
+use bindings::wharf::messaging::producer;
+use bindings::wharf::messaging::types::{
+    Delivery, Error, Message, Options, Published, Received, Start,
+};
 
 type Outcome = Result<Option<Vec<u8>>, String>;
 

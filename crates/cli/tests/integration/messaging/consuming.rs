@@ -258,3 +258,26 @@ pub(crate) mod messages_wharf {
         });
     }
 }
+
+pub(crate) mod messages_wharf_p2 {
+    use super::*;
+
+    #[test]
+    fn the_same_is_served_to_components_of_the_older_wasi() {
+        for broker in brokers() {
+            let wharf = ready(&on(&broker, &file("messages-wharf-p2", "")));
+            for text in ["one", "fail2:x", "dead:x"] {
+                ask(&wharf, "/publish?t=t.a", text);
+            }
+            handed(&wharf, "one", 1);
+            handed(&wharf, "fail2:x", 3);
+            // Once to the worker, and once as a dead letter.
+            handed(&wharf, "dead:x", 2);
+            assert_eq!(ask(&wharf, "/request?t=t.a", "ask:me"), (200, "ask:me!".to_owned()));
+            assert_eq!(wharf.text("/take?t=queue&g=g"), "");
+            ask(&wharf, "/publish?t=queue", "x");
+            assert_eq!(wharf.text("/take?t=queue&g=g&wait=5000"), "x ok 2 ok ok expired");
+            refused(&wharf, "/publish?t=a.*", "invalid: `a.*` is no topic");
+        }
+    }
+}

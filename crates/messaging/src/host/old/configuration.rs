@@ -1,5 +1,6 @@
 //! What a component says of the messages that it wants: `guest-configuration`.
 
+use crate::checked::too_many_topics;
 use crate::{Filter, Start, Subscription};
 use base::{Error, Result, units};
 use std::time::Duration;
@@ -25,6 +26,9 @@ impl Configuration {
         extensions: &[(String, String)],
         component: &str,
     ) -> Result<Self> {
+        if channels.len() > Subscription::TOPICS {
+            return Err(too_many_topics(channels.len()));
+        }
         let topics = channels.iter().map(|channel| Filter::parse(channel));
         let topics = topics.collect::<Result<_>>()?;
         let mut configuration = Self { topics, ..Self::default() };

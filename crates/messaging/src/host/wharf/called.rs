@@ -3,6 +3,7 @@
 use super::super::operations::{Client, Host, Operations, Result};
 use super::super::taking::{Batch, Taken, Taking, Tokens};
 use super::{Consumer, types};
+use crate::checked::too_many_topics;
 use crate::{
     Filter, Message, Position, PublishOptions, Published, RequestOptions, Start, Subscription,
 };
@@ -175,6 +176,9 @@ impl TryFrom<types::Options> for Subscription {
 
     fn try_from(options: types::Options) -> base::Result<Self> {
         let types::Options { topics, group, start, prefetch, deadline, ordered } = options;
+        if topics.len() > Self::TOPICS {
+            return Err(too_many_topics(topics.len()));
+        }
         let topics = topics.iter().map(|topic| Filter::parse(topic));
         let start = match start {
             types::Start::New => Start::New,
