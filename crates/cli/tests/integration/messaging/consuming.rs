@@ -127,7 +127,7 @@ pub(crate) mod messages_wharf {
             }
             let first = one(wharf, "t=queue&g=g");
             assert_eq!((first.text.as_str(), first.topic.as_str()), ("n0", "queue"));
-            assert_eq!((first.attempt, first.key.as_str(), first.outcome.as_str()), (1, "k", "ok"));
+            assert_eq!((first.key.as_str(), first.outcome.as_str()), ("k", "ok"));
             let before = before.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
             assert!(u128::from(first.time) > before, "{first:?}");
             let mut rest = Vec::new();
@@ -157,12 +157,12 @@ pub(crate) mod messages_wharf {
             assert_eq!(taken(wharf, "t=queue&g=g"), []);
             publish(wharf, "t=queue", "x");
             // The instance goes away with it.
-            assert_eq!(one(wharf, "t=queue&g=g&then=keep").attempt, 1);
+            let first = one(wharf, "t=queue&g=g&then=keep").attempt;
             let begun = Instant::now();
             let again = one(wharf, "t=queue&g=g&then=nack&delay=1500");
-            assert_eq!((again.attempt, again.outcome.as_str()), (2, "ok"));
+            assert_eq!((again.attempt, again.outcome.as_str()), (first + 1, "ok"));
             assert_eq!(taken(wharf, "t=queue&g=g&wait=200"), []);
-            assert_eq!(one(wharf, "t=queue&g=g").attempt, 3);
+            assert!(one(wharf, "t=queue&g=g").attempt > again.attempt);
             assert!(begun.elapsed() >= Duration::from_millis(1400));
             assert_eq!(taken(wharf, "t=queue&g=g&wait=200"), []);
         });
@@ -196,7 +196,7 @@ pub(crate) mod messages_wharf {
                     .spawn(|| one(wharf, "t=queue&g=g&deadline=1000&then=late&pause=3500").outcome);
                 pause(Duration::from_millis(500));
                 let other = one(wharf, "t=queue&g=g&deadline=1000");
-                assert_eq!((other.attempt, other.outcome.as_str()), (2, "ok"));
+                assert!(other.attempt > 1 && other.outcome == "ok", "{other:?}");
                 assert_eq!(late.join().unwrap(), "expired");
             });
         });
@@ -276,7 +276,12 @@ pub(crate) mod messages_wharf_p2 {
             assert_eq!(ask(&wharf, "/request?t=t.a", "ask:me"), (200, "ask:me!".to_owned()));
             assert_eq!(wharf.text("/take?t=queue&g=g"), "");
             ask(&wharf, "/publish?t=queue", "x");
-            assert_eq!(wharf.text("/take?t=queue&g=g&wait=5000"), "x ok 2 ok ok expired");
+            let words = wharf.text("/take?t=queue&g=g&wait=5000");
+            let words: Vec<_> = words.split(' ').collect();
+            let [text, back, attempt, rest @ ..] = words.as_slice() else { panic!("{words:?}") };
+            assert_eq!((*text, *back, rest), ("x", "ok", ["ok", "ok", "expired"].as_slice()));
+            // A server may have handed it to the subscriber that had just gone.
+            assert!(attempt.parse::<u32>().unwrap() >= 2, "{words:?}");
             refused(&wharf, "/publish?t=a.*", "invalid: `a.*` is no topic");
         }
     }
