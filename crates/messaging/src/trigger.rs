@@ -88,12 +88,24 @@ pub async fn run(
         let handed =
             hand_out(receiver.clone(), Arc::clone(&broker), binding, &rules, until.clone());
         let mut handed = std::pin::pin!(handed);
-        tokio::select! {
-            ended = &mut handed => return ended,
-            () = configured::changed(&mut receiver, said.as_mut()) => {
+        let mut changed = std::pin::pin!(configured::changed(&mut receiver, said.as_mut()));
+        let ended = tokio::select! {
+            ended = &mut handed => ended,
+            () = &mut changed => {
                 until.now();
                 handed.await?;
+                continue;
             }
+        };
+        // What the guest says itself may be something else later.
+        let Err(error) = &ended else { return ended };
+        if !current.says_its_topics() {
+            return ended;
+        }
+        tracing::error!(binding, %error, "a component cannot subscribe to what it says");
+        tokio::select! {
+            () = stop.wait() => return Ok(()),
+            () = changed => {}
         }
     }
 }

@@ -29,19 +29,24 @@ pub(super) async fn rules(
     let (Some(said), Some(pre)) = (said, receiver.exported.configures()) else {
         return Some(rules.clone());
     };
+    let component = receiver.guest.name();
     let mut failures = 0;
     loop {
         let last = said.borrow_and_update().clone();
-        let configuration = match last {
-            Some(configuration) => Ok(configuration),
-            None => configure(&receiver.guest, pre).await,
-        };
-        let error = match configuration.and_then(|it| applied(&it, rules)) {
+        match last.map(|configuration| applied(&configuration, rules)) {
+            Some(Ok(rules)) => return Some(rules),
+            Some(Err(error)) => tracing::warn!(
+                %component, %error,
+                "a component cannot subscribe to what it says: its `configure` is asked again"
+            ),
+            None => {}
+        }
+        let configuration = configure(&receiver.guest, pre).await;
+        let error = match configuration.and_then(|configuration| applied(&configuration, rules)) {
             Ok(rules) => return Some(rules),
             Err(error) => error,
         };
         failures += 1;
-        let component = receiver.guest.name();
         tracing::warn!(%component, %error, "a component has not said what it subscribes to");
         tokio::select! {
             () = stop.wait() => return None,
