@@ -21,9 +21,8 @@ pub(crate) mod messages_old {
     use crate::messaging as of_all;
 
     #[test]
-    fn it_hands_messages_over_as_every_interface_does() {
+    fn it_fails_and_publishes_as_every_interface_does() {
         let guest = "messages-old";
-        of_all::a_message_is_handed_over_once(guest);
         of_all::a_message_that_fails_comes_again(guest);
         of_all::a_message_that_fails_too_often_goes_to_the_dead_letters(guest);
         of_all::a_trap_and_a_loop_are_failures(guest);
