@@ -89,6 +89,11 @@ impl Calls {
         &self.shared.counts
     }
 
+    /// How long a call may take.
+    pub fn timeout(&self) -> Duration {
+        self.shared.timeout
+    }
+
     /// The component whose calls these are.
     pub fn component(&self) -> &str {
         &self.shared.component

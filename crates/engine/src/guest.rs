@@ -3,7 +3,7 @@
 use crate::background::Heat;
 use crate::capability::{Grants, Plugin, served};
 use crate::ctx::Ctx;
-use crate::imports::{Imports, Unserved};
+use crate::imports::{Imports, Unserved, overlaps};
 use crate::wasi::{self, Wasi};
 use crate::{
     Cache, Calls, Code, Deadline, Ended, Engine, Engines, Limits, Reached, Source, Target,
@@ -51,6 +51,8 @@ pub struct Export {
     pub name: String,
     /// Whether it is an interface; otherwise it is a function.
     pub interface: bool,
+    /// Whether it is async, or an interface with a function that is.
+    pub overlaps: bool,
 }
 
 /// A component, ready to be instantiated.
@@ -162,6 +164,7 @@ impl Guest {
         let exports = exports.exports(engine).map(|(name, item)| Export {
             name: name.to_owned(),
             interface: matches!(item.ty, ComponentItem::ComponentInstance(_)),
+            overlaps: overlaps(&item.ty, engine),
         });
         exports.collect()
     }

@@ -104,6 +104,8 @@ pub struct Import {
     pub functions: Vec<String>,
     /// The resources that it has handles to.
     pub resources: Vec<String>,
+    /// Whether one of the functions is async: calls of it may overlap.
+    pub overlaps: bool,
 }
 
 impl Import {
@@ -147,6 +149,7 @@ impl Imports {
         let engine = component.engine();
         let ty = component.component_type();
         let imports = ty.imports(engine).map(|(name, item)| {
+            let overlaps = overlaps(&item.ty, engine);
             let (functions, resources) = match item.ty {
                 ComponentItem::ComponentInstance(instance) => asked(&instance, engine),
                 ComponentItem::ComponentFunc(_) => (vec![name.to_owned()], Vec::new()),
@@ -157,7 +160,7 @@ impl Imports {
                 implements: item.implements.map(str::to_owned),
                 external_id: item.external_id.map(str::to_owned),
             };
-            Import { name, functions, resources }
+            Import { name, functions, resources, overlaps }
         });
         Self(imports.collect())
     }
@@ -171,6 +174,12 @@ impl Imports {
     /// compatible version.
     pub fn wants(&self, id: &str) -> bool {
         self.0.iter().any(|import| !import.name.is_label() && compatible(&import.name.name, id))
+    }
+
+    /// Whether the component imports an interface `id` with a function that is async.
+    pub fn overlap(&self, id: &str) -> bool {
+        let mut found = self.0.iter().filter(|import| compatible(import.name.id(), id));
+        found.any(|import| import.overlaps)
     }
 
     /// The labels under which the component imports the interface `id`, at this or a compatible
@@ -204,6 +213,17 @@ pub fn unserved(name: &Name, served: &Served<'_>) -> Option<Unserved> {
         true => return None,
     };
     Some(Unserved { name: name.clone(), hint })
+}
+
+/// Whether a function is async, or one of an interface's.
+pub(crate) fn overlaps(item: &ComponentItem, engine: &wasmtime::Engine) -> bool {
+    match item {
+        ComponentItem::ComponentFunc(function) => function.async_(),
+        ComponentItem::ComponentInstance(interface) => {
+            interface.exports(engine).any(|(_, item)| overlaps(&item.ty, engine))
+        }
+        _ => false,
+    }
 }
 
 /// The functions and the resources of an interface.

@@ -79,8 +79,10 @@ impl<B: Broker> Checked<B> {
 
     fn subscription(&self, subscription: &Subscription) -> Result<()> {
         let levels = &self.offer().levels;
-        if subscription.topics.is_empty() {
-            return Err(Error::invalid("a subscription has one topic at least"));
+        match subscription.topics.len() {
+            0 => return Err(Error::invalid("a subscription has one topic at least")),
+            count if count > Subscription::TOPICS => return Err(too_many_topics(count)),
+            _ => {}
         }
         if subscription.topics.iter().any(Filter::is_wild) && levels.wildcards == Wildcards::None {
             return Err(Error::unsupported("this broker knows no wildcards: name each topic"));
@@ -123,6 +125,12 @@ pub(crate) fn in_place(
     let lost = || Err(Error::internal("a message has no outcome"));
     let each = outcomes.into_iter();
     each.map(|wrong| wrong.or_else(|| published.next()).unwrap_or_else(lost)).collect()
+}
+
+/// The error of a subscription with so many topics.
+pub(crate) fn too_many_topics(count: usize) -> Error {
+    let most = Subscription::TOPICS;
+    Error::too_large(format!("a subscription has {count} topics, at most {most} fit"))
 }
 
 /// Holds a short text to its rules: 1 to 255 bytes without control characters.

@@ -49,6 +49,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// The most topics.
+    pub const TOPICS: usize = 256;
     /// The usual most messages that are with one subscriber.
     pub const PREFETCH: usize = 64;
     /// The usual time that a subscriber has for a message.

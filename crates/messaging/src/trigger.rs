@@ -1,6 +1,7 @@
 //! Hands messages to guests: calls what they export for it, and settles each message by what came
 //! of the call.
 
+mod configured;
 mod dead;
 mod feed;
 mod gathering;
@@ -54,6 +55,11 @@ impl Receiver {
     pub fn takes_batches(&self) -> bool {
         self.exported.takes_batches()
     }
+
+    /// Whether it says itself what it subscribes to, besides what [`Rules`] say.
+    pub fn says_its_topics(&self) -> bool {
+        self.exported.configures().is_some()
+    }
 }
 
 /// Hands every message of a subscription to a guest, until `stop`.
@@ -61,20 +67,50 @@ impl Receiver {
 /// The guest is the one that is in `receiver` when a message's turn comes, so it can be exchanged
 /// without losing one. It gets a fresh instance for each call. What the call came to decides what
 /// becomes of its messages, as [`Rules`] say; a message that fails holds up no other. A lost
-/// subscription is taken up again. `binding` is the broker's name in logs.
+/// subscription is taken up again, and one of which the guest itself says what it covers is
+/// exchanged when it says something else. `binding` is the broker's name in logs.
 ///
 /// After `stop` it finishes what it has handed out, and gives back the rest.
 ///
 /// # Errors
 /// When the broker cannot be subscribed to like this at all.
 pub async fn run(
-    receiver: watch::Receiver<Receiver>,
+    mut receiver: watch::Receiver<Receiver>,
     broker: Arc<dyn Broker>,
     binding: &str,
     rules: Rules,
     stop: Stop,
 ) -> Result<()> {
-    hand_out(receiver, broker, binding, &rules, stop).await
+    loop {
+        let current = receiver.borrow_and_update().clone();
+        let mut said = configured::said(&current);
+        let rules = configured::rules(&current, said.as_mut(), &rules, &stop);
+        let Some(rules) = rules.await else { return Ok(()) };
+        // Ends with `stop`, or when the rules are others.
+        let until = stop.child();
+        let handed =
+            hand_out(receiver.clone(), Arc::clone(&broker), binding, &rules, until.clone());
+        let mut handed = std::pin::pin!(handed);
+        let mut changed = std::pin::pin!(configured::changed(&mut receiver, said.as_mut()));
+        let ended = tokio::select! {
+            ended = &mut handed => ended,
+            () = &mut changed => {
+                until.now();
+                handed.await?;
+                continue;
+            }
+        };
+        // What the guest says itself may be something else later.
+        let Err(error) = &ended else { return ended };
+        if !current.says_its_topics() {
+            return ended;
+        }
+        tracing::error!(binding, %error, "a component cannot subscribe to what it says");
+        tokio::select! {
+            () = stop.wait() => return Ok(()),
+            () = changed => {}
+        }
+    }
 }
 
 /// Hands out messages by these rules, until `stop`.

@@ -63,7 +63,13 @@ macro_rules! foreach_guest {
         $each!(kv_watch_wasmcloud);
         $each!(logging);
         $each!(messages_draft);
+        $each!(messages_old);
+        $each!(messages_spin2);
+        $each!(messages_spin3);
         $each!(messages_wasmcloud);
+        $each!(messages_wasmcloud3);
+        $each!(messages_wharf);
+        $each!(messages_wharf_p2);
         $each!(orders);
         $each!(recipes);
         $each!(sockets);

@@ -149,6 +149,18 @@ fn messaging_stays_as_its_specification_has_it() {
     // proposal's main branch of 2024-12-04, and of the vendor's package.
     assert_eq!(ours("messaging/wit/draft"), types(&guests("messaging-draft")));
     assert_eq!(ours("messaging/wit/wasmcloud"), types(&guests("messaging-wasmcloud")));
+    // Those of the proposal as of 2024-02-20, of the vendor's package as of August 2026, and of
+    // Spin 2 and 4.
+    assert_eq!(ours("messaging/wit/draft-old"), types(&guests("messaging-draft-old")));
+    assert_eq!(ours("messaging/wit/wasmcloud3"), types(&guests("messaging-wasmcloud3")));
+    assert_eq!(ours("messaging/wit/spin2"), types(&guests("messaging-spin2")));
+    assert_eq!(ours("messaging/wit/spin3"), types(&guests("messaging-spin3")));
+    let ours_async = ours("messaging/wit/wharf");
+    assert_eq!(ours_async, types(&guests("messaging-wharf")));
+    // That of WASI 0.2 is the same without `async`.
+    let ours_sync = ours("messaging/wit/wharf-sync");
+    assert_eq!(ours_sync, ours_async.replace("async func", "func"));
+    assert_eq!(ours_sync, types(&guests("messaging-wharf-sync")));
 }
 
 #[test]

@@ -123,6 +123,10 @@ pub(super) fn ready(
         ))
         .with_hint("leave `batch` out; `concurrency` calls are made at once"));
     }
+    if subscribe.topics.is_empty() && !receiver.says_its_topics() {
+        let message = format!("component `{component}` names no topics, and neither does the file");
+        return Err(Error::invalid(message).with_hint("for example `topics = [\"orders.new\"]`"));
+    }
     // A broker that could not be opened was reported.
     let Some(broker) = app.broker(&subscribe.binding) else { return Ok(None) };
     let (binding, broker) = (subscribe.binding.clone(), Arc::clone(broker));

@@ -61,6 +61,9 @@ mod guests {
     use super::hostile::{hostile_p2, hostile_p3};
     use super::keyvalue::{kv_bench, kv_draft, kv_draft2, kv_old, kv_operations, kv_wasmcloud};
     use super::logging::logging;
+    use super::messaging::consuming::{messages_wharf, messages_wharf_p2};
+    use super::messaging::old::messages_old;
+    use super::messaging::others::{messages_spin2, messages_spin3, messages_wasmcloud3};
     use super::messaging::{messages_draft, messages_wasmcloud};
     use super::orders::orders;
     use super::outbound::raw_sockets::{sockets, sockets_p3};

@@ -1,12 +1,16 @@
 //! Components that publish messages, and that are handed them.
 
+pub(crate) mod consuming;
 mod draining;
 mod events;
 mod hosts;
 mod needs;
+pub(crate) mod old;
+pub(crate) mod others;
 
 use crate::support::client::{post, wait};
 use crate::support::{Folder, Served, deploy, eventually, pause, promises};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use testkit::program::Signal;
 
@@ -21,8 +25,25 @@ promises!([
     sigterm_lets_a_handler_finish,
 ] of messages_draft, messages_wasmcloud);
 
+/// The brokers that each interface is tried on: one that keeps messages in the host itself, and one
+/// that has them from a server. `embedded:` is that of all other tests.
+fn brokers() -> Vec<String> {
+    vec!["memory:".to_owned(), testkit::servers::url("nats").unwrap()]
+}
+
+/// A file with another broker, and another name, for servers keep what earlier tests published.
+fn on(broker: &str, file: &str) -> String {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let (process, nth) = (std::process::id(), LAST.fetch_add(1, Relaxed));
+    let name = format!("name = \"messages-{process}-{nth}\"");
+    let file = file.replace("name = \"messages\"", &name);
+    format!("{file}\n[messaging]\ndefault = \"{broker}\"\n")
+}
+
 /// A component that publishes and is handed what comes to `t.>`, and another for dead letters.
 fn file(guest: &str, more: &str) -> String {
+    // Those that name channels themselves are for the worker.
+    let mourner = if guest == "messages-old" { "messages-draft" } else { guest };
     format!(
         r#"
             name = "messages"
@@ -33,7 +54,7 @@ fn file(guest: &str, more: &str) -> String {
             source = "{guest}.wasm"
             limits = {{ request-timeout = "1s" }}
             [component.mourner]
-            source = "{guest}.wasm"
+            source = "{mourner}.wasm"
             [[http.route]]
             component = "web"
             [[subscribe]]
@@ -51,9 +72,22 @@ fn file(guest: &str, more: &str) -> String {
     )
 }
 
+/// Serves a file, once its components have subscribed: what comes before is not for them.
+fn ready(file: &str) -> Served {
+    let wharf = deploy(file);
+    for (topic, text) in [("t.a", "warm"), ("dead", "warm-dead")] {
+        eventually("its components have subscribed", || {
+            publish(&wharf, topic, text);
+            pause(Duration::from_millis(50));
+            (seen(&wharf, text) > 0).then_some(())
+        });
+    }
+    wharf
+}
+
 fn publish(wharf: &Served, topic: &str, text: &str) {
-    let answer = ask(wharf, &format!("/publish?t={topic}"), text);
-    assert_eq!(answer, (200, String::new()), "{topic} {text}");
+    let (status, answer) = ask(wharf, &format!("/publish?t={topic}"), text);
+    assert_eq!(status, 200, "{topic} {text}: {answer}");
 }
 
 fn ask(wharf: &Served, path: &str, text: &str) -> (u16, String) {
@@ -76,7 +110,7 @@ fn handed(wharf: &Served, text: &str, times: u64) {
 }
 
 fn a_message_is_handed_over_once(guest: &str) {
-    let wharf = deploy(&file(guest, ""));
+    let wharf = ready(&file(guest, ""));
     for (topic, text) in [("t.a", "one"), ("t.b.c", "two"), ("other", "three"), ("t", "none")] {
         publish(&wharf, topic, text);
     }
@@ -89,13 +123,13 @@ fn a_message_is_handed_over_once(guest: &str) {
 }
 
 fn a_message_that_fails_comes_again(guest: &str) {
-    let wharf = deploy(&file(guest, ""));
+    let wharf = ready(&file(guest, ""));
     publish(&wharf, "t.a", "fail2:x");
     handed(&wharf, "fail2:x", 3);
 }
 
 fn a_message_that_fails_too_often_goes_to_the_dead_letters(guest: &str) {
-    let wharf = deploy(&file(guest, ""));
+    let wharf = ready(&file(guest, ""));
     publish(&wharf, "t.a", "fail:x");
     // Three times to the worker, and once to the mourner, where it is given up at once.
     handed(&wharf, "fail:x", 4);
@@ -119,7 +153,7 @@ fn a_message_that_fails_too_often_goes_to_the_dead_letters(guest: &str) {
 }
 
 fn a_trap_and_a_loop_are_failures(guest: &str) {
-    let wharf = deploy(&file(guest, ""));
+    let wharf = ready(&file(guest, ""));
     for text in ["trap:x", "loop:x"] {
         publish(&wharf, "t.a", text);
     }
@@ -138,7 +172,7 @@ fn a_trap_and_a_loop_are_failures(guest: &str) {
 }
 
 fn a_poison_message_holds_up_no_other(guest: &str) {
-    let wharf = deploy(&file(guest, "concurrency = 1").replace("\"50ms\"", "\"1h\""));
+    let wharf = ready(&file(guest, "concurrency = 1").replace("\"50ms\"", "\"1h\""));
     publish(&wharf, "t.a", "fail:poison");
     for number in 0..20 {
         publish(&wharf, "t.a", &format!("n{number}"));
@@ -152,7 +186,7 @@ fn a_poison_message_holds_up_no_other(guest: &str) {
 }
 
 fn a_request_is_replied_to(guest: &str) {
-    let wharf = deploy(&file(guest, ""));
+    let wharf = ready(&file(guest, ""));
     assert_eq!(ask(&wharf, "/request?t=t.a", "ask:me"), (200, "ask:me!".to_owned()));
     let (status, said) = ask(&wharf, "/request?t=nobody&ms=300", "ask:me");
     assert_eq!(status, 500, "{said}");
@@ -160,13 +194,13 @@ fn a_request_is_replied_to(guest: &str) {
 }
 
 fn a_handler_publishes(guest: &str) {
-    let wharf = deploy(&file(guest, ""));
+    let wharf = ready(&file(guest, ""));
     publish(&wharf, "t.a", "pass:other:further");
     handed(&wharf, "further", 1);
 }
 
 fn sigterm_lets_a_handler_finish(guest: &str) {
-    let mut wharf = deploy(&file(guest, ""));
+    let mut wharf = ready(&file(guest, ""));
     publish(&wharf, "t.a", "slow:x");
     eventually("it is being handled", || (seen(&wharf, "slow:x") == 1).then_some(()));
     wharf.program.signal(Signal::SIGTERM);

@@ -13,7 +13,8 @@ pub(crate) const SUBSCRIBE: Keys = Keys {
         Key(
             "topics",
             "[\"orders.new\", \"orders.*.paid\"]",
-            "The topics. `*` stands for a word, and `>` for all words at the end.",
+            "The topics. `*` stands for a word, and `>` for all words at the end. `[]` for a \
+             component that names them itself.",
         ),
         Key(
             "group",

@@ -2,7 +2,7 @@
 
 use super::letter::{Letter, Received, Waiting};
 use super::operations::{Client, Host, Operations, Result};
-use super::{Messaging, readable};
+use super::{Messaging, old, readable};
 use crate::RequestOptions;
 use base::Kind;
 use bindings::wasi::messaging::{producer, request_reply, types};
@@ -49,9 +49,12 @@ pub(super) fn link<T: Send + 'static>(
     wanted.add(linker, "wasi:messaging/types@0.2.0-draft", |instance| {
         types::add_to_linker_instance::<_, Has<Messaging>>(instance, view)
     })?;
-    wanted.add(linker, "wasi:messaging/producer@0.2.0-draft", |instance| {
-        producer::add_to_linker_instance::<_, Has<Messaging>>(instance, view)
-    })?;
+    // The older text has one of the same name.
+    if !old::is_meant(wanted) {
+        wanted.add(linker, "wasi:messaging/producer@0.2.0-draft", |instance| {
+            producer::add_to_linker_instance::<_, Has<Messaging>>(instance, view)
+        })?;
+    }
     wanted.add(linker, "wasi:messaging/request-reply@0.2.0-draft", |instance| {
         request_reply::add_to_linker_instance::<_, Has<Messaging>>(instance, view)
     })

@@ -69,10 +69,12 @@ async fn a_subscription_to_nothing_is_refused(stage: Stage) -> Kept {
         Subscription { prefetch: 0, ..plain.clone() },
         Subscription { deadline: Duration::ZERO, ..plain.clone() },
         Subscription { group: Some(String::new()), ..plain.clone() },
-        Subscription { group: Some("a\nb".to_owned()), ..plain },
+        Subscription { group: Some("a\nb".to_owned()), ..plain.clone() },
     ];
     for subscription in wrong {
         refused(broker.subscribe(&subscription).await.map(drop), Kind::Invalid)?;
     }
-    Ok(())
+    let topics = vec![plain.topics.clone(); Subscription::TOPICS + 1].concat();
+    let subscription = Subscription { topics, ..plain };
+    refused(broker.subscribe(&subscription).await.map(drop), Kind::TooLarge).map(drop)
 }
