@@ -27,6 +27,7 @@ use names::Names;
 use pump::Pump;
 use replies::Replies;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ struct Binding {
     limits: FieldTable,
     /// Whether a queue may be full.
     has_limits: bool,
+    /// The largest content that the server is known to take.
+    largest: AtomicUsize,
     replies: Replies,
     /// The queues of subscriptions without a group, of this host.
     alone: Mutex<BTreeSet<String>>,
@@ -98,13 +101,39 @@ impl Binding {
         properties: BasicProperties,
         payload: &[u8],
     ) -> Result<()> {
+        self.fits(payload)?;
         let sending = async |connection: Connection| {
             connection.publish(exchange, key, properties, payload).await
         };
         match self.server.call(sending).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(self.refusal()),
+            Err(error) if error.kind() == Kind::Invalid => {
+                // The server ends the channel of all because of one.
+                self.learn(&error.to_string());
+                self.fits(payload)?;
+                Err(Error::unavailable("another message ended the channel").with_source(error))
+            }
             Err(error) => Err(self.gone(error)),
+        }
+    }
+
+    /// Refuses what the server would refuse, once it has said what that is.
+    fn fits(&self, payload: &[u8]) -> Result<()> {
+        let most = self.largest.load(Relaxed);
+        match payload.len() > most {
+            true => Err(Error::too_large(format!("the server takes at most {most} bytes"))
+                .with_hint("give it a larger `max_message_size`")),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes the limit from `message size 5 is larger than configured max size 4`.
+    fn learn(&self, said: &str) {
+        let limit = said.rsplit_once("max size ").map(|(_, limit)| limit);
+        let digits = limit.and_then(|limit| limit.split(|it: char| !it.is_ascii_digit()).next());
+        if let Some(limit) = digits.and_then(|digits| digits.parse().ok()) {
+            self.largest.fetch_min(limit, Relaxed);
         }
     }
 

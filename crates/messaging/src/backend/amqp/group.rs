@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// After so long without a consumer the queue of a subscription without a group is gone: of a host
 /// that is.
-const LEFT: Duration = Duration::from_secs(600);
+pub(super) const LEFT: Duration = Duration::from_secs(600);
 
 /// From which queue a subscriber takes messages.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub(super) struct Queue {
 /// Finds the queue for a subscription or makes it, and has it cover what is asked for.
 pub(super) async fn join(binding: &Binding, subscription: &Subscription) -> Result<Queue> {
     let keys: BTreeSet<String> = subscription.topics.iter().map(names::binding).collect();
+    // Before anything is made.
+    keys.iter().try_for_each(|key| binding.short(key).map(drop))?;
     let Some(group) = &subscription.group else { return alone(binding, &keys).await };
     let entry = Entry { queue: binding.names.group(group), keys };
     let registry = Registry::lock(binding).await?;
@@ -48,7 +50,7 @@ pub(super) async fn join(binding: &Binding, subscription: &Subscription) -> Resu
         .collect();
     bind(binding, channel, &entry.queue, &former, false).await?;
     let done: Vec<u64> = before.iter().skip(usize::from(is_known)).map(|(it, _)| *it).collect();
-    registry.leave(binding, &done).await?;
+    registry.leave(binding, done).await?;
     Ok(Queue { name: entry.queue, is_alone: false })
 }
 
@@ -132,7 +134,7 @@ async fn remove(binding: &Binding, channel: &Channel, name: &str) -> Result<()> 
     binding.server.call(removing).await
 }
 
-/// Removes the queue of a group, and those in which its messages wait.
+/// Removes the queue of a subscription, and those in which its messages wait.
 async fn remove_group(binding: &Binding, channel: &Channel, queue: &str) -> Result<()> {
     // First what would fill the others.
     remove(binding, channel, queue).await?;
@@ -154,14 +156,14 @@ pub(super) async fn forget(binding: &Binding, group: &str) -> Result<()> {
     let registry = Registry::lock(binding).await?;
     remove_group(binding, &registry.channel, &queue).await?;
     let done: Vec<u64> = registry.of(&queue).map(|(number, _)| *number).collect();
-    registry.leave(binding, &done).await
+    registry.leave(binding, done).await
 }
 
 /// Removes the queue of a subscription without a group.
 pub(super) async fn forget_alone(binding: &Binding, queue: &Queue) -> Result<()> {
     let open = async |connection: Connection| connection.channel().await;
     let channel = binding.server.call(open).await?;
-    remove(binding, &channel, &queue.name).await?;
+    remove_group(binding, &channel, &queue.name).await?;
     lock(&binding.alone).remove(&queue.name);
     Ok(())
 }
@@ -175,7 +177,7 @@ pub(super) async fn destroy(binding: &Binding) -> Result<()> {
     }
     let alone: Vec<String> = lock(&binding.alone).iter().cloned().collect();
     for queue in alone {
-        remove(binding, channel, &queue).await?;
+        remove_group(binding, channel, &queue).await?;
     }
     let exchange = async |connection: Connection| {
         let options = ExchangeDeleteOptions::default();

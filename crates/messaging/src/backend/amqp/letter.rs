@@ -145,8 +145,7 @@ pub(super) fn unpack(names: &Names, delivery: &mut Delivery) -> Letter {
     let table = properties.headers().as_ref().unwrap_or(&empty);
     let said = |name: &str| table.inner().get(name).and_then(text);
     let number = |name: &str| said(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    let counted = COUNTS.into_iter().map(number).max().unwrap_or_default();
-    let attempt = number(ATTEMPTS).saturating_add(counted).saturating_add(1);
+    let attempt = number(ATTEMPTS).saturating_add(returns(properties)).saturating_add(1);
     let topic = said(TOPIC).unwrap_or_else(|| names::topic(delivery.routing_key.as_str()));
     let time =
         properties.timestamp().map(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
@@ -157,6 +156,13 @@ pub(super) fn unpack(names: &Names, delivery: &mut Delivery) -> Letter {
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
         rest: number(REST),
     }
+}
+
+/// How often the server took a message back.
+pub(super) fn returns(properties: &BasicProperties) -> u64 {
+    let Some(table) = properties.headers() else { return 0 };
+    let counts = COUNTS.into_iter().filter_map(|name| text(table.inner().get(name)?)?.parse().ok());
+    counts.max().unwrap_or_default()
 }
 
 /// What a message says, wherever it goes.

@@ -44,6 +44,8 @@ pub(super) struct Pump {
     feed: Option<Feed>,
     /// Messages that are sent on, as they have to wait yet.
     passing: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// There is no queue any more, unless somebody made it again.
+    is_gone: bool,
     /// Nothing is asked for before.
     not_before: Instant,
 }
@@ -74,6 +76,7 @@ impl Pump {
             held: VecDeque::new(),
             feed: None,
             passing: FuturesUnordered::new(),
+            is_gone: false,
             not_before: Instant::now(),
         }
     }
@@ -83,7 +86,8 @@ impl Pump {
         let Asked { asks: mut asked, mut closed, runs } = asked;
         while !*closed.borrow() {
             self.serve();
-            let wants = self.queue.is_alone || !self.asks.is_empty();
+            let is_needed = self.queue.is_alone && !self.is_gone;
+            let wants = is_needed || !self.asks.is_empty();
             if self.feed.is_none() && wants && self.not_before <= Instant::now() {
                 let outcome = tokio::select! {
                     outcome = self.open() => outcome,
@@ -187,10 +191,12 @@ impl Pump {
         match binding.server.listen(opening).await {
             Ok(feed) => {
                 self.feed = Some(feed);
+                self.is_gone = false;
                 Ok(())
             }
             Err(gone) if gone.kind() == Kind::NotFound => {
                 self.ledger.forget();
+                self.is_gone = true;
                 Err(Error::not_found(match self.queue.is_alone {
                     true => "what was published meanwhile is lost, as the server was away too long",
                     false => "the group was forgotten",

@@ -8,7 +8,7 @@
 //! it leaves a mark of its own at the end, and has read everything when that comes back.
 
 use super::Binding;
-use super::letter::short;
+use super::letter::{self, short};
 use base::{Error, Result};
 use connect::amqp::Connection;
 use futures::StreamExt as _;
@@ -19,6 +19,10 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Consumer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+/// The server remembers everything that happened in a queue since its first message came. One that
+/// came back so often is written anew.
+const OLD: u64 = 100;
 
 /// What is known of a group.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -36,6 +40,8 @@ pub(super) struct Registry {
     name: ShortString,
     /// With their numbers on the channel.
     entries: Vec<(u64, Entry)>,
+    /// Those that came back so often that the server has much to remember behind them.
+    old: Vec<u64>,
     /// Marks beside our own.
     marks: Vec<u64>,
     /// Taking no more leaves the turn to others.
@@ -84,6 +90,7 @@ impl Registry {
                 channel,
                 name,
                 entries: Vec::new(),
+                old: Vec::new(),
                 marks: Vec::new(),
                 consumer,
             };
@@ -112,6 +119,9 @@ impl Registry {
             if id.is_some_and(|id| id.as_str() == own) {
                 return Ok(());
             }
+            if letter::returns(&delivery.properties) >= OLD {
+                self.old.push(number);
+            }
             match serde_json::from_slice(&delivery.data) {
                 Ok(entry) => self.entries.push((number, entry)),
                 Err(_no_entry) => self.marks.push(number),
@@ -139,7 +149,13 @@ impl Registry {
     }
 
     /// Forgets these, and leaves the turn to others.
-    pub(super) async fn leave(self, binding: &Binding, done: &[u64]) -> Result<()> {
+    pub(super) async fn leave(self, binding: &Binding, mut done: Vec<u64>) -> Result<()> {
+        for (number, entry) in &self.entries {
+            if self.old.contains(number) && !done.contains(number) {
+                self.add(binding, entry).await?;
+                done.push(*number);
+            }
+        }
         let (connection, channel) = (&self.connection, &self.channel);
         let leaving = async |_| {
             for number in done.iter().chain(&self.marks) {

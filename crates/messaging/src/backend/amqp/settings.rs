@@ -19,6 +19,7 @@ use lapin::options::ExchangeDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -160,6 +161,7 @@ impl Amqp {
             names: Arc::new(names),
             limits: self.limits(),
             has_limits: self.max_messages.is_some() || self.max_size.is_some(),
+            largest: AtomicUsize::new(usize::MAX),
             replies: Replies::default(),
             alone: Mutex::default(),
         };

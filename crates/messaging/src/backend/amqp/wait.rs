@@ -6,7 +6,7 @@
 //! the group's queue, where a host finds in it how much is left and sends it on.
 
 use super::Binding;
-use super::group::{Queue, milliseconds};
+use super::group::{LEFT, Queue, milliseconds};
 use super::letter::{self, Letter};
 use super::names;
 use super::registry::{DURABLE, arguments};
@@ -18,6 +18,12 @@ use std::time::Duration;
 
 /// What times are counted in: parts of it count whole.
 const UNIT: Duration = Duration::from_millis(100);
+/// So long a queue for waiting is kept that was not used: for what waits in it, and by then is
+/// nobody's any more.
+const LONG: Duration = Duration::from_secs(40 * 24 * 3600);
+/// The server counts that in 32 bits.
+const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
+
 /// So many steps there are. The longest takes nearly ten days; longer times take it several times.
 pub(super) const STEPS: u32 = 24;
 
@@ -94,6 +100,9 @@ impl Binding {
         arguments.insert("x-message-ttl".into(), milliseconds(time));
         arguments.insert("x-dead-letter-exchange".into(), text(""));
         arguments.insert("x-dead-letter-routing-key".into(), text(&queue.name));
+        // Where nobody forgets the group it is gone some time after what it is for.
+        let left = if queue.is_alone { LEFT } else { LONG };
+        arguments.insert("x-expires".into(), milliseconds((time + left).min(LONGEST)));
         // It leaves only when it has arrived, which the server does for those that refuse what is
         // too much, of which there is none here.
         arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));

@@ -28,6 +28,8 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::amqp::an_exchange_made_otherwise_is_refused", other_exchange()),
         trial("faults::amqp::other_programs_share_an_exchange", other_programs()),
         trial("faults::amqp::a_full_group_refuses_what_comes", full()),
+        trial("faults::amqp::what_is_too_large_for_the_server_hurts_nobody_else", too_large()),
+        trial("faults::amqp::groups_change_many_times", turns()),
         trial("faults::amqp::a_server_without_memory_takes_nothing_and_gives", blocked()),
         trial("faults::amqp::what_waits_counts_how_often_it_came", attempts()),
         trial("faults::amqp::who_asks_for_nothing_leaves_messages_to_others", idle()),
@@ -120,10 +122,15 @@ async fn greet(mut stream: TcpStream, product: &str, version: &str) {
     let fields = [field("product", product), field("version", version)].concat();
     let size = u32::try_from(fields.len()).unwrap().to_be_bytes();
     let start = [&[0, 9], &size[..], &fields, &text("PLAIN"), &text("en_US")].concat();
-    let mut heard = [0; 4096];
-    for said in [frame(10, &start), frame(30, &[0, 0, 0, 1, 0, 0, 0, 60]), frame(41, &[0])] {
-        let length = stream.read(&mut heard).await.unwrap();
-        assert!(length > 0, "it hung up");
+    let mut heard = Vec::new();
+    for (until, said) in [
+        (&b"AMQP"[..], frame(10, &start)),
+        (&[0, 10, 0, 11], frame(30, &[0, 0, 0, 1, 0, 0, 0, 60])),
+        (&[0, 10, 0, 40], frame(41, &[0])),
+    ] {
+        while !heard.windows(until.len()).any(|window| window == until) {
+            assert!(stream.read_buf(&mut heard).await.unwrap() > 0, "it hung up");
+        }
         stream.write_all(&said).await.unwrap();
     }
     std::future::pending::<()>().await;
@@ -243,6 +250,43 @@ async fn full() {
     let error = other.subscribe(&of_group("g", &["a"])).await.err().unwrap();
     assert_eq!(error.kind(), Kind::Invalid, "{error}");
     assert!(error.hint().is_some_and(|hint| hint.contains("other settings")), "{error}");
+}
+
+async fn too_large() {
+    let server = amqp_with(&["max_message_size = 4096"]);
+    let broker = bound_to(&server).await;
+    let subscriber = broker.subscribe(&of_group("g", &["a"])).await.unwrap();
+    let large = || broker.publish("a", Message::new(vec![0; 5000]), &PLAIN);
+    let small = futures::future::join_all((0..20).map(|_| publish(&broker, "a", "small")));
+    let (first, small) = futures::join!(large(), small);
+    for outcome in [first.map(drop), large().await.map(drop)] {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), Kind::TooLarge, "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("max_message_size")), "{error}");
+    }
+    // Once: what is too large is known from then on.
+    for error in small.into_iter().filter_map(Result::err) {
+        assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    }
+    publish(&broker, "a", "last").await.unwrap();
+    while text(&*subscriber).await != "last" {}
+}
+
+/// What is known of the groups is read and written again with each subscription.
+async fn turns() {
+    let server = amqp_with(&[]);
+    let broker = bound_to(&server).await;
+    drop(broker.subscribe(&of_group("first", &["a"])).await.unwrap());
+    for round in 0..110 {
+        let topics: &[&str] = if round % 2 == 0 { &["a"] } else { &["b"] };
+        drop(broker.subscribe(&of_group("g", topics)).await.unwrap());
+    }
+    let subscriber = broker.subscribe(&of_group("first", &["b"])).await.unwrap();
+    publish(&broker, "a", "nobody's").await.unwrap();
+    publish(&broker, "b", "1").await.unwrap();
+    assert_eq!(text(&*subscriber).await, "1");
+    broker.destroy().await.unwrap();
+    assert_eq!(kept(&server), BTreeSet::new());
 }
 
 async fn blocked() {
