@@ -75,7 +75,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("memory", 300, at_once(memory)),
         ("embedded", 60, at_once(file("strict"))),
         ("relaxed", 150, at_once(file("relaxed"))),
-        ("postgres", 24, postgres),
+        ("postgres", 12, postgres),
         ("redis", 40, on_a_server(redis)),
     ];
     all.into_iter()
