@@ -50,6 +50,9 @@ const PACKAGES: &[Package] = &[
         name: "rabbitmq-server",
         present: Sign::Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
     },
+    // The client of Kafka is in C and C++, and compiled with its own script.
+    Package { name: "g++", present: Sign::Program(&["g++", "clang++"]) },
+    Package { name: "make", present: Sign::Program(&["make"]) },
     // The client of etcd compiles the protocol.
     Package { name: "protobuf-compiler", present: Sign::Program(&["protoc"]) },
     Package {
@@ -64,12 +67,16 @@ const PACKAGES: &[Package] = &[
 ];
 
 /// Servers from PyPI, each with its version: `testkit::servers` looks for them by these words.
-const PYTHON: &[(&str, &str, &str)] = &[("moto", "5.2.5", "moto[server]==5.2.5")];
+const PYTHON: &[(&str, &str, &str)] = &[
+    ("moto", "5.2.5", "moto[server]==5.2.5"),
+    // It speaks as Kafka does.
+    ("noida-db", "0.2.3", "noida-db==0.2.3"),
+];
 /// The same from npm.
 const NPM: &[(&str, &str)] = &[("azurite", "3.37.0")];
 
 /// What building the program needs of them.
-const BUILDING: &[&str] = &["protobuf-compiler", "libprotobuf-dev"];
+const BUILDING: &[&str] = &["g++", "make", "protobuf-compiler", "libprotobuf-dev"];
 
 /// The toolchain for guests in Rust where rustup has no target: see `guests::toolchain`.
 const ON_DEMAND: &[Package] = &[

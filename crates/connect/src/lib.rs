@@ -10,12 +10,15 @@ pub mod etcd;
 pub mod gate;
 #[cfg(any(feature = "azure-queue", feature = "sqs"))]
 mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(any(feature = "amqp", feature = "nats"))]
 mod line;
 #[cfg(any(
     feature = "amqp",
     feature = "azure-queue",
     feature = "etcd",
+    feature = "kafka",
     feature = "memcached",
     feature = "mysql",
     feature = "nats",
@@ -42,6 +45,7 @@ pub mod tls;
     feature = "amqp",
     feature = "azure-queue",
     feature = "etcd",
+    feature = "kafka",
     feature = "memcached",
     feature = "sqs"
 ))]

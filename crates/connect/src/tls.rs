@@ -6,6 +6,7 @@
 #[cfg(any(
     feature = "amqp",
     feature = "azure-queue",
+    feature = "kafka",
     feature = "memcached",
     feature = "nats",
     feature = "redis",

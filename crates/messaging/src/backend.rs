@@ -8,6 +8,8 @@ pub mod azure_queue;
 pub mod embedded;
 #[cfg(feature = "remote")]
 mod envelope;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -41,6 +43,10 @@ pub const BACKENDS: &[Entry<dyn Broker>] = &[
     backend::backend::<embedded::Embedded>(),
     #[cfg(not(feature = "embedded"))]
     backend::missing("embedded", &["embedded"]),
+    #[cfg(feature = "kafka")]
+    backend::backend::<kafka::Kafka>(),
+    #[cfg(not(feature = "kafka"))]
+    backend::missing("kafka", &["kafka"]),
     backend::backend::<memory::Memory>(),
     #[cfg(feature = "nats")]
     backend::backend::<nats::Nats>(),
@@ -68,6 +74,8 @@ pub const BEST: &[Best] = &[
     azure_queue::BEST,
     #[cfg(feature = "embedded")]
     embedded::BEST,
+    #[cfg(feature = "kafka")]
+    kafka::BEST,
     memory::BEST,
     #[cfg(feature = "nats")]
     nats::BEST,

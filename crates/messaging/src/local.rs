@@ -12,11 +12,11 @@ mod state;
 mod taker;
 
 pub(crate) use broker::{Local, Shared};
-pub(crate) use group::{GroupRow, PendingRow};
+pub(crate) use group::{Group, GroupRow, PendingRow, Taken};
 #[cfg(any(feature = "amqp", feature = "redis"))]
 pub(crate) use inbox::Inboxes;
 #[cfg(feature = "redis")]
 pub(crate) use inbox::asker;
 pub(crate) use kept::Kept;
 pub(crate) use log::{Confirmed, Entry, Log, Memory};
-pub(crate) use state::{Retention, Rows};
+pub(crate) use state::{Retention, Rows, system_time};

@@ -60,7 +60,7 @@ impl Proxy {
         let address = listener.local_addr().expect("it is bound");
         let (weather, forecast) = watch::channel(Weather::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, server, forecast));
+        tasks.spawn(accept(listener, Way { server, proxy: address }, forecast));
         Self { address, weather, _tasks: tasks }
     }
 
@@ -80,32 +80,61 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, weather: watch::Receiver<Weather>) {
+/// Where a connection leads, and where it seems to.
+#[derive(Clone, Copy)]
+struct Way {
+    server: SocketAddr,
+    proxy: SocketAddr,
+}
+
+impl Way {
+    /// A server of Kafka says where it is found: its host and its port, which its clients go to. So
+    /// this is changed to what they shall find.
+    fn rename(self, answer: &mut [u8]) {
+        let end = |address: SocketAddr| {
+            let port = u32::from(address.port()).to_be_bytes();
+            [address.ip().to_string().as_bytes(), &port].concat()
+        };
+        let (from, to) = (end(self.server), end(self.proxy));
+        let mut at = 0;
+        while let Some(rest) = answer.get_mut(at..)
+            && let Some(found) = rest.windows(from.len()).position(|piece| piece == from)
+        {
+            at += found + from.len();
+            if let Some(piece) = rest.get_mut(found..found + from.len()) {
+                // Both are on this machine, so they are equally long.
+                piece.copy_from_slice(&to);
+            }
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, way: Way, weather: watch::Receiver<Weather>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
-                connections.spawn(relay(client, server, weather.clone()));
+                connections.spawn(relay(client, way, weather.clone()));
             }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
 }
 
-async fn relay(client: TcpStream, server: SocketAddr, mut weather: watch::Receiver<Weather>) {
+async fn relay(client: TcpStream, way: Way, mut weather: watch::Receiver<Weather>) {
     // What is closed without a word looks like a reset.
     let _resets = client.set_zero_linger();
     let begun = *weather.borrow_and_update();
     if begun.refused {
         return;
     }
-    let Ok(server) = TcpStream::connect(server).await else { return };
+    let Ok(server) = TcpStream::connect(way.server).await else { return };
     let _at_once = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let requests = pass(from_client, to_server, weather.clone(), false);
-    let answers = pass(from_server, to_client, weather.clone(), true);
+    let requests = pass(from_client, to_server, weather.clone(), None);
+    let answers = pass(from_server, to_client, weather.clone(), Some(way));
     tokio::select! {
         _ended_or_torn = async { tokio::try_join!(requests, answers) } => {}
         _ = weather.wait_for(|weather| weather.cuts != begun.cuts) => {}
@@ -115,12 +144,13 @@ async fn relay(client: TcpStream, server: SocketAddr, mut weather: watch::Receiv
 /// A connection is to end, as something on it arrived by half.
 struct Torn;
 
-/// Passes one direction of a connection on, as the weather is when each piece comes.
+/// Passes one direction of a connection on, as the weather is when each piece comes: requests, or
+/// answers, which come a way.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut weather: watch::Receiver<Weather>,
-    answers: bool,
+    answers: Option<Way>,
 ) -> Result<(), Torn> {
     let mut piece = vec![0; 16 << 10];
     // What comes after a gap is of no use to anybody.
@@ -138,11 +168,14 @@ async fn pass(
             drop(to.shutdown().await);
             return Ok(());
         }
-        lost |= answers && now.answers_lost;
+        lost |= answers.is_some() && now.answers_lost;
         if lost {
             continue;
         }
-        let torn = if answers { now.answers_torn } else { now.requests_torn };
+        if let Some(way) = answers {
+            way.rename(piece.get_mut(..length).unwrap_or_default());
+        }
+        let torn = if answers.is_some() { now.answers_torn } else { now.requests_torn };
         let first = if torn || !now.fragment_pause.is_zero() { length / 2 } else { 0 };
         let (first, second) = piece.get(..length).unwrap_or_default().split_at(first);
         if to.write_all(first).await.is_err() {

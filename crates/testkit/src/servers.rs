@@ -6,6 +6,7 @@ mod account;
 mod amqp;
 mod azure_queue;
 mod etcd;
+mod kafka;
 mod memcached;
 mod mysql;
 mod nats;
@@ -30,6 +31,7 @@ use account::Account;
 pub use amqp::{amqp_tls, amqp_told, amqp_with};
 pub use azure_queue::azure_queue;
 pub use etcd::{EtcdCluster, etcd_cluster, etcd_locked, etcd_with, etcd_with_tls};
+pub use kafka::{kafka_that_forgets, kafka_with};
 pub use memcached::{memcached_tls, memcached_with, memcached_with_users};
 pub use mysql::{mysql_tls, mysql_with};
 pub use nats::{NatsCluster, nats_tls, nats_with};
@@ -60,7 +62,7 @@ pub const VENDORS: &[Vendor] =
     &[etcd::VENDOR, mysql::VENDOR, nats::VENDOR, postgres::VENDOR, redis::VENDOR];
 
 /// Every kind that carries messages and nothing else.
-pub const BROKERS: &[Vendor] = &[amqp::VENDOR, azure_queue::VENDOR, sqs::VENDOR];
+pub const BROKERS: &[Vendor] = &[amqp::VENDOR, azure_queue::VENDOR, kafka::VENDOR, sqs::VENDOR];
 
 /// Every kind that caches.
 pub const CACHES: &[Vendor] = &[memcached::VENDOR, redis::VENDOR];
@@ -73,7 +75,7 @@ pub const TIERED: &Vendor = &Vendor {
 };
 
 /// The URL of a server for a backend that needs one, started when it is first asked for; `None` for
-/// a backend that needs none.
+/// a backend that needs none. One that is there already is named by `WHARF_TEST_KAFKA`, and so on.
 ///
 /// # Panics
 /// If it cannot be started: with the command that installs it.
@@ -81,6 +83,11 @@ pub fn url(backend: &str) -> Option<String> {
     if backend == "tiered" {
         // Redis stands behind it: in another database, for both give their bindings the same names.
         return Some(format!("tiered:{}/1", url("redis")?));
+    }
+    #[expect(clippy::disallowed_methods, reason = "a parameter of tests, of no deployment")]
+    let named = std::env::var(format!("WHARF_TEST_{}", backend.to_uppercase()));
+    if let Ok(url) = named {
+        return Some(url);
     }
     let vendor =
         VENDORS.iter().chain(BROKERS).chain(CACHES).find(|vendor| vendor.name == backend)?;
@@ -157,7 +164,9 @@ impl Server {
             Pid::from_raw(i32::try_from(child.id()).expect("a pid fits"))
         };
         let others = children(pid);
-        self.signal(Signal::SIGKILL);
+        // Of Kafka's no other end is as one of Kafka's own.
+        let last = if self.scheme == kafka::SCHEME { kafka::CRASH } else { Signal::SIGKILL };
+        self.signal(last);
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         drop(child.wait());
         // What they share is free once the last of them is gone.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// So many messages a group may have that it is not done with. It goes no further then.
+/// So many messages a group may have that it is not done with, where nothing else is said. It goes
+/// no further then.
 const PENDING: usize = 1 << 17;
 /// So many messages are read from the log at once.
 const AHEAD: usize = 64;
@@ -17,7 +18,7 @@ const PASSED: usize = 4096;
 const PASSED_BYTES: u64 = 8 << 20;
 
 /// A group of subscribers, or one that is alone.
-pub(super) struct Group {
+pub(crate) struct Group {
     /// `None`: it ends with its one subscriber.
     pub(super) name: Option<Arc<str>>,
     filters: Vec<Filter>,
@@ -39,8 +40,10 @@ pub(super) struct Group {
     pub(super) subscribers: usize,
     /// When the last of them went, in milliseconds since 1970.
     pub(super) left: u64,
+    /// So many messages it may have that it is not done with.
+    pub(crate) most: usize,
     /// Told when there may be something to hand out.
-    pub(super) wake: Arc<Notify>,
+    pub(crate) wake: Arc<Notify>,
 }
 
 /// Messages with the same key of different topics have nothing to do with each other.
@@ -67,14 +70,14 @@ enum Standing {
 }
 
 /// A message that is handed out.
-pub(super) struct Taken {
-    pub(super) number: u64,
-    pub(super) entry: Arc<Entry>,
-    pub(super) attempt: u32,
+pub(crate) struct Taken {
+    pub(crate) number: u64,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) attempt: u32,
 }
 
 impl Group {
-    pub(super) fn new(name: Option<Arc<str>>, cursor: u64, now: u64, is_kept: bool) -> Self {
+    pub(crate) fn new(name: Option<Arc<str>>, cursor: u64, now: u64, is_kept: bool) -> Self {
         Self {
             touched: (is_kept && name.is_some()).then(BTreeSet::new),
             name,
@@ -88,12 +91,13 @@ impl Group {
             keys: HashMap::new(),
             subscribers: 0,
             left: now,
+            most: PENDING,
             wake: Arc::default(),
         }
     }
 
     /// Covers these topics from now on.
-    pub(super) fn cover(&mut self, filters: &[Filter], ordered: bool) {
+    pub(crate) fn cover(&mut self, filters: &[Filter], ordered: bool) {
         self.filters = filters.to_vec();
         self.ordered = ordered;
     }
@@ -109,12 +113,12 @@ impl Group {
     }
 
     /// When something changes by itself, in milliseconds since 1970.
-    pub(super) fn next_time(&self) -> Option<u64> {
+    pub(crate) fn next_time(&self) -> Option<u64> {
         self.times.first().map(|(time, _)| *time)
     }
 
     /// The next message to hand out, which is out until `until` under this token.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         log: &impl Log,
         now: u64,
@@ -144,7 +148,7 @@ impl Group {
             if passed > PASSED_BYTES {
                 break;
             }
-            if self.pending.len() >= PENDING {
+            if self.pending.len() >= self.most {
                 return Ok(None);
             }
             let Some((number, entry)) = self.look(log)? else { return Ok(None) };
@@ -243,7 +247,7 @@ impl Group {
     }
 
     /// Whether a message was last handed out under this token.
-    fn is_out(&self, number: u64, token: u64) -> bool {
+    pub(crate) fn is_out(&self, number: u64, token: u64) -> bool {
         match self.pending.get(&number).map(|pending| pending.standing) {
             Some(Standing::Out { token: found, .. }) => found == token,
             Some(Standing::Ready { token: found }) => found == Some(token),
@@ -252,7 +256,7 @@ impl Group {
     }
 
     /// It is done with. `false`: it is not out under this token any more.
-    pub(super) fn ack(&mut self, number: u64, token: u64) -> bool {
+    pub(crate) fn ack(&mut self, number: u64, token: u64) -> bool {
         if !self.is_out(number, token) {
             return false;
         }
@@ -261,7 +265,7 @@ impl Group {
     }
 
     /// It is handed out again at that time. `false` as for [`ack`](Self::ack).
-    pub(super) fn nack(&mut self, number: u64, token: u64, now: u64, time: u64) -> bool {
+    pub(crate) fn nack(&mut self, number: u64, token: u64, now: u64, time: u64) -> bool {
         if !self.is_out(number, token) {
             return false;
         }
@@ -272,7 +276,7 @@ impl Group {
     }
 
     /// It is out until then. `false` as for [`ack`](Self::ack).
-    pub(super) fn extend(&mut self, number: u64, token: u64, until: u64) -> bool {
+    pub(crate) fn extend(&mut self, number: u64, token: u64, until: u64) -> bool {
         if !self.is_out(number, token) {
             return false;
         }
@@ -295,7 +299,7 @@ impl Group {
     fn finish(&mut self, number: u64) {
         let Some(pending) = self.pending.remove(&number) else { return };
         self.touch(number);
-        if self.pending.len() + 1 == PENDING {
+        if self.pending.len() + 1 == self.most {
             // It can go on.
             self.wake.notify_one();
         }
@@ -343,12 +347,22 @@ pub(crate) struct PendingRow {
     pub(crate) until: u64,
 }
 
+impl Pending {
+    fn row(&self) -> PendingRow {
+        let until = match self.standing {
+            Standing::Waits { until } => until,
+            _ => 0,
+        };
+        PendingRow { attempts: self.attempts, until }
+    }
+}
+
 impl Group {
     /// The time that stands for that of whoever reads it.
     const NOW: u64 = u64::MAX;
 
     /// How far it has come.
-    pub(super) fn cursor(&self) -> u64 {
+    pub(crate) fn cursor(&self) -> u64 {
         self.cursor
     }
 
@@ -371,15 +385,13 @@ impl Group {
     /// What changed of its messages; `None` for those that it is done with.
     pub(super) fn take_touched(&mut self) -> Vec<(u64, Option<PendingRow>)> {
         let touched = self.touched.as_mut().map(std::mem::take).unwrap_or_default();
-        let row = |number: u64| {
-            let pending = self.pending.get(&number)?;
-            let until = match pending.standing {
-                Standing::Waits { until } => until,
-                _ => 0,
-            };
-            Some(PendingRow { attempts: pending.attempts, until })
-        };
+        let row = |number: u64| self.pending.get(&number).map(Pending::row);
         touched.into_iter().map(|number| (number, row(number))).collect()
+    }
+
+    /// What it is not done with of all that it looked at, in the order of the numbers.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (u64, PendingRow)> {
+        self.pending.iter().map(|(number, pending)| (*number, pending.row()))
     }
 
     /// Has these kept again, which could not be.
@@ -388,7 +400,7 @@ impl Group {
     }
 
     /// A group as it was kept.
-    pub(super) fn restored(row: GroupRow, now: u64) -> Self {
+    pub(crate) fn restored(row: GroupRow, now: u64) -> Self {
         let left = if row.left == Self::NOW { now } else { row.left };
         let mut group = Self::new(Some(row.name), row.cursor, left, true);
         group.cover(&row.filters, row.ordered);
@@ -396,7 +408,7 @@ impl Group {
     }
 
     /// Takes in a message as it was kept, in the order of their numbers.
-    pub(super) fn restore(&mut self, number: u64, row: PendingRow, entry: &Entry) {
+    pub(crate) fn restore(&mut self, number: u64, row: PendingRow, entry: &Entry) {
         let key = entry.message.key.as_ref().filter(|_| self.ordered);
         let key = key.map(|key| (Arc::clone(&entry.topic), key.clone()));
         let standing = Standing::Waits { until: row.until };

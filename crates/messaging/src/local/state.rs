@@ -368,6 +368,6 @@ impl<L: Log> State<L> {
 pub(super) type Out = (Taken, u64);
 
 /// A time of the log's as the system's.
-pub(super) fn system_time(milliseconds: u64) -> SystemTime {
+pub(crate) fn system_time(milliseconds: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds)).unwrap_or(UNIX_EPOCH)
 }

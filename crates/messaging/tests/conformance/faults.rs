@@ -3,6 +3,7 @@
 mod amqp;
 mod azure_queue;
 mod hosts;
+mod kafka;
 mod nats;
 mod postgres;
 mod redis;
@@ -51,6 +52,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     }
     trials.extend(amqp::trials());
     trials.extend(azure_queue::trials());
+    trials.extend(kafka::trials());
     trials.extend(nats::trials());
     trials.extend(postgres::trials());
     trials.extend(redis::trials());
