@@ -95,7 +95,7 @@ async fn ask(host: &str) -> io::Result<Said> {
         return Ok(Said::Tls);
     }
     let other = || io::Error::other("its answer is none of Kafka");
-    let length = usize::try_from(i32::from_be_bytes(length)).map_err(|_| other())?;
+    let length = usize::try_from(i32::from_be_bytes(length)).map_err(|_negative| other())?;
     if !(10..=MOST).contains(&length) {
         return Err(other());
     }

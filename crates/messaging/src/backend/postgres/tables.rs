@@ -3,7 +3,7 @@
 use super::rows::{self, milliseconds, number};
 use super::statements::{LAYOUT, LOCK, Statements, TABLES};
 use super::topics::Covered;
-use crate::backend::taker::forgotten;
+use crate::delivery::forgotten;
 use crate::{Message, Position, Start, Subscription};
 use base::{Error, Result};
 use connect::postgres::{
