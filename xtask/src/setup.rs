@@ -41,6 +41,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "util-linux", present: Sign::Program(&["setpriv"]) },
     // Servers for the tests of backends.
     Package { name: "redis-server", present: Sign::Program(&["redis-server"]) },
+    Package { name: "mosquitto", present: Sign::Program(&["mosquitto"]) },
     Package { name: "nats-server", present: Sign::Program(&["nats-server"]) },
     Package { name: "postgresql-15", present: Sign::Path("/usr/lib/postgresql/15/bin/postgres") },
     Package { name: "mariadb-server", present: Sign::Program(&["mariadbd"]) },

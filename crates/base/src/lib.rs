@@ -7,7 +7,6 @@ mod bound;
 mod budget;
 mod clock;
 pub mod egress;
-#[cfg(feature = "embedded")]
 pub mod embedded;
 mod error;
 mod mistake;

@@ -121,7 +121,11 @@ levels! {
     Groups {
         /// Each gets everything.
         None = "none",
-        /// Those of a group share them, and the group goes on while nobody is there.
+        /// Those of a group share them on one host at a time, and the group goes on while nobody is
+        /// there.
+        Host = "host",
+        /// Those of a group share them, wherever they are, and the group goes on while nobody is
+        /// there.
         Shared = "shared",
     }
     /// Whether a subscription may cover several topics with one word.

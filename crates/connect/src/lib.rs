@@ -20,6 +20,7 @@ mod line;
     feature = "etcd",
     feature = "kafka",
     feature = "memcached",
+    feature = "mqtt",
     feature = "mysql",
     feature = "nats",
     feature = "postgres",
@@ -29,6 +30,8 @@ mod line;
 mod look;
 #[cfg(feature = "memcached")]
 pub mod memcached;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 pub mod names;
@@ -47,6 +50,7 @@ pub mod tls;
     feature = "etcd",
     feature = "kafka",
     feature = "memcached",
+    feature = "mqtt",
     feature = "sqs"
 ))]
 mod url;

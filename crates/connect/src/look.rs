@@ -4,7 +4,13 @@
 //! line, a wrong port looks like a server that is away. But the one is a mistake of the deployment,
 //! and the other may be over in a moment. So nearly everybody's language is tried: a line of text.
 
-#[cfg(any(feature = "amqp", feature = "kafka", feature = "memcached", feature = "redis"))]
+#[cfg(any(
+    feature = "amqp",
+    feature = "kafka",
+    feature = "memcached",
+    feature = "mqtt",
+    feature = "redis"
+))]
 mod tls;
 
 use base::{Error, Kind, Result, within};
@@ -13,7 +19,13 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-#[cfg(any(feature = "amqp", feature = "kafka", feature = "memcached", feature = "redis"))]
+#[cfg(any(
+    feature = "amqp",
+    feature = "kafka",
+    feature = "memcached",
+    feature = "mqtt",
+    feature = "redis"
+))]
 pub(crate) use tls::speaks_tls;
 
 /// How long a server has to show who it is.

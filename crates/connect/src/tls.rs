@@ -8,6 +8,7 @@
     feature = "azure-queue",
     feature = "kafka",
     feature = "memcached",
+    feature = "mqtt",
     feature = "nats",
     feature = "redis",
     feature = "sqs"

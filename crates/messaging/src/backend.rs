@@ -8,9 +8,12 @@ pub mod azure_queue;
 pub mod embedded;
 #[cfg(feature = "remote")]
 mod envelope;
+pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod memory;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]
@@ -43,11 +46,16 @@ pub const BACKENDS: &[Entry<dyn Broker>] = &[
     backend::backend::<embedded::Embedded>(),
     #[cfg(not(feature = "embedded"))]
     backend::missing("embedded", &["embedded"]),
+    backend::backend::<file::File>(),
     #[cfg(feature = "kafka")]
     backend::backend::<kafka::Kafka>(),
     #[cfg(not(feature = "kafka"))]
     backend::missing("kafka", &["kafka"]),
     backend::backend::<memory::Memory>(),
+    #[cfg(feature = "mqtt")]
+    backend::backend::<mqtt::Mqtt>(),
+    #[cfg(not(feature = "mqtt"))]
+    backend::missing("mqtt", &["mqtt", "mqtts"]),
     #[cfg(feature = "nats")]
     backend::backend::<nats::Nats>(),
     #[cfg(not(feature = "nats"))]
@@ -74,9 +82,12 @@ pub const BEST: &[Best] = &[
     azure_queue::BEST,
     #[cfg(feature = "embedded")]
     embedded::BEST,
+    file::BEST,
     #[cfg(feature = "kafka")]
     kafka::BEST,
     memory::BEST,
+    #[cfg(feature = "mqtt")]
+    mqtt::BEST,
     #[cfg(feature = "nats")]
     nats::BEST,
     #[cfg(feature = "postgres")]

@@ -30,53 +30,6 @@ impl<B: Broker> Checked<B> {
         &self.0
     }
 
-    fn publication(&self, topic: &str, message: &Message, options: &PublishOptions) -> Result<()> {
-        check_topic(topic)?;
-        if is_inbox(topic) {
-            self.replies()?;
-        }
-        self.message(message)?;
-        let levels = &self.offer().levels;
-        if message.id.is_some() && levels.dedup == Dedup::None {
-            return Err(Error::unsupported("this broker does not tell messages by their ids"));
-        }
-        if options.delay.is_some() && levels.delay == Delay::None {
-            return Err(Error::unsupported("this broker publishes at once"));
-        }
-        Ok(())
-    }
-
-    fn message(&self, message: &Message) -> Result<()> {
-        let (size, most) = (message.size(), self.offer().max_message);
-        if size > most {
-            return Err(Error::too_large(format!(
-                "a message has {size} bytes, at most {most} fit"
-            )));
-        }
-        if message.headers.len() > MAX_HEADERS {
-            let count = message.headers.len();
-            return Err(Error::too_large(format!(
-                "a message has {count} headers, at most {MAX_HEADERS} fit"
-            )));
-        }
-        for (header, value) in &message.headers {
-            name("the name of a header", header)?;
-            if value.contains(char::is_control) {
-                return Err(Error::invalid(format!(
-                    "the value of header `{header}` has a control character"
-                )));
-            }
-        }
-        let Message { key, id, content_type, reply_to, .. } = message;
-        if let Some(topic) = reply_to {
-            check_topic(topic).map_err(|error| error.context("where replies go"))?;
-        }
-        let said = [("a key", key), ("an id", id), ("a content type", content_type)];
-        said.into_iter()
-            .filter_map(|(what, said)| Some((what, said.as_ref()?)))
-            .try_for_each(|(what, said)| name(what, said))
-    }
-
     fn subscription(&self, subscription: &Subscription) -> Result<()> {
         let levels = &self.offer().levels;
         match subscription.topics.len() {
@@ -107,12 +60,66 @@ impl<B: Broker> Checked<B> {
         }
         Ok(())
     }
+}
 
-    fn replies(&self) -> Result<()> {
-        match self.offer().levels.request {
-            Reply::None => Err(Error::unsupported("this broker carries no replies")),
-            Reply::Inbox => Ok(()),
+/// Holds a publication to its rules and to the offer.
+///
+/// # Errors
+/// As those of [`Broker::publish`].
+pub(crate) fn check(
+    offer: &Offer,
+    topic: &str,
+    message: &Message,
+    options: &PublishOptions,
+) -> Result<()> {
+    check_topic(topic)?;
+    if is_inbox(topic) {
+        carries_replies(offer)?;
+    }
+    check_message(offer, message)?;
+    let levels = &offer.levels;
+    if message.id.is_some() && levels.dedup == Dedup::None {
+        return Err(Error::unsupported("this broker does not tell messages by their ids"));
+    }
+    if options.delay.is_some() && levels.delay == Delay::None {
+        return Err(Error::unsupported("this broker publishes at once"));
+    }
+    Ok(())
+}
+
+fn check_message(offer: &Offer, message: &Message) -> Result<()> {
+    let (size, most) = (message.size(), offer.max_message);
+    if size > most {
+        return Err(Error::too_large(format!("a message has {size} bytes, at most {most} fit")));
+    }
+    if message.headers.len() > MAX_HEADERS {
+        let count = message.headers.len();
+        return Err(Error::too_large(format!(
+            "a message has {count} headers, at most {MAX_HEADERS} fit"
+        )));
+    }
+    for (header, value) in &message.headers {
+        name("the name of a header", header)?;
+        if value.contains(char::is_control) {
+            return Err(Error::invalid(format!(
+                "the value of header `{header}` has a control character"
+            )));
         }
+    }
+    let Message { key, id, content_type, reply_to, .. } = message;
+    if let Some(topic) = reply_to {
+        check_topic(topic).map_err(|error| error.context("where replies go"))?;
+    }
+    let said = [("a key", key), ("an id", id), ("a content type", content_type)];
+    said.into_iter()
+        .filter_map(|(what, said)| Some((what, said.as_ref()?)))
+        .try_for_each(|(what, said)| name(what, said))
+}
+
+fn carries_replies(offer: &Offer) -> Result<()> {
+    match offer.levels.request {
+        Reply::None => Err(Error::unsupported("this broker carries no replies")),
+        Reply::Inbox => Ok(()),
     }
 }
 
@@ -158,7 +165,7 @@ impl<B: Broker> Broker for Checked<B> {
         message: Message,
         options: &PublishOptions,
     ) -> Result<Published> {
-        self.publication(topic, &message, options)?;
+        check(self.offer(), topic, &message, options)?;
         self.0.publish(topic, message, options).await
     }
 
@@ -171,7 +178,7 @@ impl<B: Broker> Broker for Checked<B> {
         let mut outcomes = Vec::with_capacity(messages.len());
         let mut right = Vec::with_capacity(messages.len());
         for (topic, message) in messages {
-            outcomes.push(self.publication(&topic, &message, options).err().map(Err));
+            outcomes.push(check(self.offer(), &topic, &message, options).err().map(Err));
             if let Some(None) = outcomes.last() {
                 right.push((topic, message));
             }
@@ -190,11 +197,11 @@ impl<B: Broker> Broker for Checked<B> {
         message: Message,
         options: &RequestOptions,
     ) -> Result<Vec<Message>> {
-        self.replies()?;
+        carries_replies(self.offer())?;
         if options.replies == 0 {
             return Err(Error::invalid("a request waits for one reply at least"));
         }
-        self.publication(topic, &message, &PublishOptions::default())?;
+        check(self.offer(), topic, &message, &PublishOptions::default())?;
         self.0.request(topic, message, options).await
     }
 

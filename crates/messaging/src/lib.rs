@@ -5,6 +5,8 @@
 mod best;
 mod checked;
 mod delivery;
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+mod filters;
 mod local;
 mod message;
 mod offer;

@@ -8,6 +8,7 @@ mod azure_queue;
 mod etcd;
 mod kafka;
 mod memcached;
+mod mqtt;
 mod mysql;
 mod nats;
 mod postgres;
@@ -33,6 +34,7 @@ pub use azure_queue::azure_queue;
 pub use etcd::{EtcdCluster, etcd_cluster, etcd_locked, etcd_with, etcd_with_tls};
 pub use kafka::{kafka_that_forgets, kafka_with};
 pub use memcached::{memcached_tls, memcached_with, memcached_with_users};
+pub use mqtt::{mqtt_again, mqtt_locked, mqtt_tls, mqtt_with};
 pub use mysql::{mysql_tls, mysql_with};
 pub use nats::{NatsCluster, nats_tls, nats_with};
 pub use postgres::{postgres_locked, postgres_says, postgres_standby, postgres_tls, postgres_with};
@@ -62,7 +64,8 @@ pub const VENDORS: &[Vendor] =
     &[etcd::VENDOR, mysql::VENDOR, nats::VENDOR, postgres::VENDOR, redis::VENDOR];
 
 /// Every kind that carries messages and nothing else.
-pub const BROKERS: &[Vendor] = &[amqp::VENDOR, azure_queue::VENDOR, kafka::VENDOR, sqs::VENDOR];
+pub const BROKERS: &[Vendor] =
+    &[amqp::VENDOR, azure_queue::VENDOR, kafka::VENDOR, mqtt::VENDOR, sqs::VENDOR];
 
 /// Every kind that caches.
 pub const CACHES: &[Vendor] = &[memcached::VENDOR, redis::VENDOR];
@@ -178,6 +181,18 @@ impl Server {
 }
 
 impl Server {
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// If it goes on for too long.
+    pub fn end(&self) {
+        self.signal(Signal::SIGTERM);
+        wait("it ends", || {
+            let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+            child.try_wait().is_ok_and(|ended| ended.is_some())
+        });
+    }
+
     /// Ends it, and leaves its data where they are.
     fn leave(mut self) -> (PathBuf, SocketAddr) {
         let folder = self.folder.take().expect("it is taken once");

@@ -17,11 +17,15 @@ impl Line {
     /// # Errors
     /// `Invalid` for what is no key with a value, and for a file of the user's.
     pub(crate) fn of(args: &ConformanceArgs) -> Result<Self> {
-        if let Some(path) = args.url.strip_prefix("embedded:")
-            && !path.is_empty()
-        {
-            return Err(Error::invalid(format!("`{path}` may have entries already"))
-                .with_hint("write `embedded:`; files are made for the promises, and removed"));
+        for scheme in ["embedded:", "file:"] {
+            if let Some(path) = args.url.strip_prefix(scheme)
+                && !path.is_empty()
+            {
+                return Err(Error::invalid(format!("`{path}` may have entries already"))
+                    .with_hint(format!(
+                        "write `{scheme}`; files are made for the promises, and removed"
+                    )));
+            }
         }
         let mut settings = toml::Table::new();
         settings.insert("url".to_owned(), args.url.clone().into());

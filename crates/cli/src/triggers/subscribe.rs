@@ -34,7 +34,7 @@ impl PartialEq for Subscribed {
 /// What a subscription asks of its broker: only what the file asks for is needed.
 pub(crate) fn needs(subscribe: &deployment::Subscribe) -> Levels {
     let mut needs =
-        Levels { groups: Groups::Shared, redelivery: Redelivery::Disconnect, ..Levels::LOWEST };
+        Levels { groups: Groups::Host, redelivery: Redelivery::Disconnect, ..Levels::LOWEST };
     if subscribe.topics.iter().any(Filter::is_wild) {
         needs.wildcards = Wildcards::Words;
     }

@@ -48,7 +48,7 @@ impl Embedded {
     }
 
     fn file(&self, place: &Place) -> PathBuf {
-        embedded::file(self.path(), place)
+        embedded::file(self.path(), place, ".redb")
     }
 
     /// Opens a store over what `opener` opens, called `name` in messages.
@@ -73,8 +73,7 @@ impl Embedded {
         if store.inner().is_like(self) {
             return Ok(store);
         }
-        Err(Error::conflict(format!("`{}` is open with other settings", path.display()))
-            .with_hint("give both bindings the same, or restart to change them"))
+        Err(embedded::other_settings(&path))
     }
 }
 

@@ -2,10 +2,9 @@
 
 mod code;
 mod file;
-mod log;
-mod writer;
+mod store;
 
-use crate::local::{Local, Retention};
+use crate::local::{Disk, Keep, Keeping, Local, Retention, keep};
 use crate::{Best, Broker, Checked, Levels, Offer};
 use base::embedded::{self, Durability, Opener};
 use base::offer::{
@@ -13,12 +12,15 @@ use base::offer::{
 };
 use base::units::Size;
 use base::{Backend, Clock, Error, Held, Openings, Place, Result};
-use log::Disk;
+use file::Snapshot;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use writer::Keeper;
+use store::Store;
+
+/// The broker, before what checks calls to it.
+type Kept = Local<Disk<Snapshot>>;
 
 /// With strict writes.
 pub(super) const BEST: Best = Best {
@@ -98,7 +100,7 @@ impl Embedded {
     }
 
     fn file(&self, place: &Place) -> PathBuf {
-        embedded::file(self.path(), place)
+        embedded::file(self.path(), place, ".redb")
     }
 
     /// Opens a broker over what `opener` opens, called `name` in messages.
@@ -116,7 +118,7 @@ impl Embedded {
         opener: Opener,
         clock: Clock,
         held: Option<Held>,
-    ) -> Result<Checked<Local<Disk>>> {
+    ) -> Result<Checked<Kept>> {
         let is_strict = self.durability == Durability::Strict;
         let offer = Offer {
             backend: Self::NAME.into(),
@@ -130,22 +132,16 @@ impl Embedded {
         };
         let retention =
             Retention { size: self.max_size.0, age: self.max_age, groups: self.forget_groups };
-        let (writer, found) = writer::Opened::open(name.clone(), opener, self.cache)?;
-        let (disk, incarnation) = (Disk::new(name, is_strict, &found), found.incarnation);
+        let store = Store::open(name.clone(), opener, self.cache)?;
+        let how = Keep { name, is_strict, interval: self.flush_interval, held };
         let settings = self.clone();
-        let local = Local::restored(
-            offer,
-            disk,
-            (clock, retention, incarnation),
-            found.kept,
-            move |shared| Ok(Box::new(writer.start(shared, settings, held)?)),
-        )?;
+        let local = keep(offer, (clock, retention), store, how, |_| Ok(settings))?;
         Ok(Checked::new(local))
     }
 
     /// The broker in `path`, which may be open already. Blocks.
-    fn find(&self, path: &Path) -> Result<Arc<Checked<Local<Disk>>>> {
-        static OPEN: Openings<PathBuf, Checked<Local<Disk>>> = Openings::new();
+    fn find(&self, path: &Path) -> Result<Arc<Checked<Kept>>> {
+        static OPEN: Openings<PathBuf, Checked<Kept>> = Openings::new();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let open = OPEN.find_or(path.clone(), |held| {
             embedded::create(&path, &file::LAYOUT)?;
@@ -153,12 +149,11 @@ impl Embedded {
             let broker = self.make(name, opener, Clock::System, Some(held))?;
             Result::Ok(Arc::new(broker))
         })?;
-        let keeper = open.inner().keeper::<Keeper>();
-        if keeper.is_some_and(|keeper| keeper.settings.is_like(self)) {
+        let keeping = open.inner().keeper::<Keeping<Self, Snapshot>>();
+        if keeping.is_some_and(|keeping| keeping.beside.is_like(self)) {
             return Ok(open);
         }
-        Err(Error::conflict(format!("`{}` is open with other settings", path.display()))
-            .with_hint("give both bindings the same, or restart to change them"))
+        Err(embedded::other_settings(&path))
     }
 
     /// Whether they are the same, as far as callers can tell.

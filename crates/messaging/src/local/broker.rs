@@ -71,9 +71,35 @@ impl<L: Log> Local<L> {
             self.inboxes.deliver(topic, message)?;
             return Ok(Published::default());
         }
-        let published = state.publish(topic, message, options)?;
+        state.take_in(topic, message, options)
+    }
+}
+
+impl<L: Log> Shared<L> {
+    /// Publishes what came by another way than the contract and was found right. What is returned
+    /// hears when it is as safe as it is promised.
+    pub(crate) fn take_in(
+        &self,
+        topic: &str,
+        message: Message,
+        options: &PublishOptions,
+    ) -> Result<Option<Confirmed>> {
+        let mut state = lock(&self.state);
+        state.take_in(topic, message, options)?;
+        Ok(state.log.confirm())
+    }
+}
+
+impl<L: Log> State<L> {
+    fn take_in(
+        &mut self,
+        topic: &str,
+        message: Message,
+        options: &PublishOptions,
+    ) -> Result<Published> {
+        let published = self.publish(topic, message, options)?;
         // Where it has to be kept first, nobody sees it yet.
-        state.wake(topic);
+        self.wake(topic);
         Ok(published)
     }
 }

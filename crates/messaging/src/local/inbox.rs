@@ -23,7 +23,7 @@ struct Waiting {
 /// The requests of one broker that wait for replies.
 pub(crate) struct Inboxes {
     /// What a former opening made is over.
-    incarnation: u64,
+    pub(crate) incarnation: u64,
     open: Mutex<Open>,
 }
 

@@ -68,6 +68,18 @@ pub(crate) struct Rows {
     pub(crate) old_ids: Vec<String>,
 }
 
+impl Rows {
+    /// Whether nothing changed.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { groups, removed, pending, new_ids, old_ids } = self;
+        groups.is_empty()
+            && removed.is_empty()
+            && pending.is_empty()
+            && new_ids.is_empty()
+            && old_ids.is_empty()
+    }
+}
+
 impl<L: Log> State<L> {
     pub(super) fn new(log: L, clock: Clock, retention: Retention, incarnation: u64) -> Self {
         Self {
@@ -214,9 +226,14 @@ impl<L: Log> State<L> {
         if let Some((_, time)) = self.oldest.filter(|(number, _)| *number == first) {
             return Some(time);
         }
-        let entry = self.log.find(first).ok().flatten()?;
-        self.oldest = Some((first, entry.time));
-        Some(entry.time)
+        let time = match self.log.find(first).ok()? {
+            Some(entry) => entry.time,
+            // Somebody removed it.
+            None if first < self.log.next() => 0,
+            None => return None,
+        };
+        self.oldest = Some((first, time));
+        Some(time)
     }
 
     /// The group that a subscription is for, which is made if it is not there.
@@ -261,8 +278,15 @@ impl<L: Log> State<L> {
         let (mut from, mut to) = (self.log.first(), self.log.next());
         while from < to {
             let middle = from + (to - from) / 2;
-            let is_before = self.log.find(middle)?.is_some_and(|entry| entry.time < time);
-            if is_before { from = middle + 1 } else { to = middle }
+            // One that is gone is as old as the next that is there.
+            let next = match self.log.find(middle)? {
+                Some(entry) => Some((middle, entry)),
+                None => self.log.read(middle, 1)?.pop(),
+            };
+            match next.filter(|(_, entry)| entry.time < time) {
+                Some((number, _)) => from = number + 1,
+                None => to = middle,
+            }
         }
         Ok(from)
     }

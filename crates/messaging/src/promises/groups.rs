@@ -25,7 +25,7 @@ async fn groups_are_offered_or_refused(stage: Stage) -> Kept {
     let subscribed = broker.subscribe(&of_group("g", &["a"])?).await;
     match broker.offer().levels.groups {
         Groups::None => refused(subscribed.map(drop), Kind::Unsupported).map(drop),
-        Groups::Shared => Ok(subscribed.map(drop)?),
+        Groups::Host | Groups::Shared => Ok(subscribed.map(drop)?),
     }
 }
 

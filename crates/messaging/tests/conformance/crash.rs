@@ -1,8 +1,7 @@
 //! A process that publishes and takes messages is killed with no time to say good-bye, again and
 //! again: what was confirmed is handled at least once, and what comes twice is counted.
 
-use crate::{embedded, everything, place, text, trial, within};
-use base::Backend as _;
+use crate::{KEEPERS, everything, kept, text, trial, within};
 use libtest_mimic::Trial;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::random::Random;
-use wharf_messaging::{Broker, Message, PublishOptions};
+use wharf_messaging::{Message, PublishOptions};
 
 /// The argument that makes this program the one that is killed.
 pub(crate) const WRITER: &str = "--publish-until-killed";
@@ -19,11 +18,8 @@ pub(crate) const WRITER: &str = "--publish-until-killed";
 const PUBLISHERS: u64 = 8;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("crash::confirmed_messages_are_handled_in_spite_of_kill_9", kill_and_look())]
-}
-
-async fn open(folder: &Path) -> base::Result<Arc<dyn Broker>> {
-    embedded("").open(place(folder)).await
+    let promise = "confirmed_messages_are_handled_in_spite_of_kill_9";
+    KEEPERS.map(|keeper| trial(format!("crash::{keeper}::{promise}"), kill_and_look(keeper))).into()
 }
 
 fn say(line: &str) {
@@ -34,8 +30,8 @@ fn say(line: &str) {
 /// Publishes, and prints what was confirmed after it was; takes, and prints what it acknowledges
 /// before it does.
 #[tokio::main]
-pub(crate) async fn write(folder: &str) -> ExitCode {
-    let broker = open(Path::new(folder)).await.unwrap();
+pub(crate) async fn write(keeper: &str, folder: &str) -> ExitCode {
+    let broker = kept(keeper, "", Path::new(folder)).await.unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     let run = std::process::id();
     let publishers = (0..PUBLISHERS).map(|publisher| {
@@ -63,10 +59,12 @@ pub(crate) async fn write(folder: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn kill_and_look() {
+async fn kill_and_look(keeper: &'static str) {
     let folder = tempfile::tempdir().unwrap();
     // The group is there before anything is published.
-    drop(open(folder.path()).await.unwrap().subscribe(&everything()).await.unwrap());
+    let broker = kept(keeper, "", folder.path()).await.unwrap();
+    drop(broker.subscribe(&everything()).await.unwrap());
+    drop(broker);
     let mut random = Random(7);
     let mut confirmed: Vec<String> = Vec::new();
     let mut handled: BTreeMap<String, u32> = BTreeMap::new();
@@ -74,7 +72,7 @@ async fn kill_and_look() {
         let before = confirmed.len();
         let patience = Duration::from_millis(100 + random.below(300));
         let path = folder.path().to_owned();
-        let said = tokio::task::spawn_blocking(move || run_and_kill(&path, patience)).await;
+        let said = tokio::task::spawn_blocking(move || run_and_kill(keeper, &path, patience)).await;
         for line in said.unwrap() {
             match line.split_once(' ') {
                 Some(("confirmed", message)) => confirmed.push(message.to_owned()),
@@ -84,7 +82,7 @@ async fn kill_and_look() {
         }
         assert!(confirmed.len() > before, "nothing was published in round {round}");
     }
-    let broker = open(folder.path()).await.unwrap();
+    let broker = kept(keeper, "", folder.path()).await.unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     while let Some(delivery) = within(Duration::from_millis(500), &*subscriber).await {
         *handled.entry(text(&delivery.message.data)).or_default() += 1;
@@ -99,10 +97,11 @@ async fn kill_and_look() {
 }
 
 /// What a process that is killed after a while has said.
-fn run_and_kill(folder: &Path, patience: Duration) -> Vec<String> {
+fn run_and_kill(keeper: &str, folder: &Path, patience: Duration) -> Vec<String> {
     let program = std::env::current_exe().unwrap();
-    let mut writer =
-        Command::new(program).arg(WRITER).arg(folder).stdout(Stdio::piped()).spawn().unwrap();
+    let mut command = Command::new(program);
+    command.arg(WRITER).arg(keeper).arg(folder).stdout(Stdio::piped());
+    let mut writer = command.spawn().unwrap();
     let mut said = Vec::new();
     let mut begun = None;
     let mut out = BufReader::new(writer.stdout.take().unwrap());

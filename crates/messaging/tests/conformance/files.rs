@@ -1,9 +1,10 @@
 //! What a file keeps when it is opened again, and files that are others'.
 
-use crate::{embedded, everything, place, text, trial, within};
-use base::{Backend as _, Kind};
+use crate::{KEEPERS, embedded, everything, kept, text, trial, within};
+use base::Kind;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use libtest_mimic::Trial;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use wharf_messaging::{Broker, Message, PublishOptions, Start, Subscription};
@@ -11,30 +12,32 @@ use wharf_messaging::{Broker, Message, PublishOptions, Start, Subscription};
 const SOON: Duration = Duration::from_secs(5);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("files::groups_and_attempts_are_there_again", groups()),
-        trial("files::what_is_put_off_is_there_again", put_off()),
-        trial("files::ids_and_positions_are_known_again", ids()),
+    let mut trials = vec![
         trial("files::another_file_is_refused_and_left_alone", foreign()),
-        trial("files::a_file_is_open_once_in_a_process", shared()),
         trial("files::publishers_who_come_together_share_commits", together()),
-        trial("files::what_nobody_needs_makes_room", room()),
-        trial("files::a_dead_letter_finds_room", beyond()),
         trial("files::who_waits_for_messages_leaves_the_disk_alone", idle()),
-    ]
-}
-
-async fn open(data: &Path) -> Arc<dyn Broker> {
-    embedded("").open(place(data)).await.unwrap()
+    ];
+    for keeper in KEEPERS {
+        let mut add = |name: &str, body: BoxFuture<'static, ()>| {
+            trials.push(trial(format!("files::{keeper}::{name}"), body));
+        };
+        add("groups_and_attempts_are_there_again", groups(keeper).boxed());
+        add("what_is_put_off_is_there_again", put_off(keeper).boxed());
+        add("ids_and_positions_are_known_again", ids(keeper).boxed());
+        add("it_is_open_once_in_a_process", shared(keeper).boxed());
+        add("what_nobody_needs_makes_room", room(keeper).boxed());
+        add("a_dead_letter_finds_room", beyond(keeper).boxed());
+    }
+    trials
 }
 
 async fn publish(broker: &dyn Broker, text: &str) -> base::Result<wharf_messaging::Published> {
     broker.publish("a", Message::new(text.to_owned()), &PublishOptions::default()).await
 }
 
-async fn groups() {
+async fn groups(keeper: &'static str) {
     let folder = tempfile::tempdir().unwrap();
-    let broker = open(folder.path()).await;
+    let broker = kept(keeper, "", folder.path()).await.unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     for text in ["1", "2", "3"] {
         publish(&*broker, text).await.unwrap();
@@ -49,7 +52,7 @@ async fn groups() {
     drop(broker);
     std::mem::forget(again);
     drop(subscriber);
-    let broker = open(folder.path()).await;
+    let broker = kept(keeper, "", folder.path()).await.unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     let mut found = Vec::new();
     while let Some(delivery) = within(Duration::from_millis(300), &*subscriber).await {
@@ -61,14 +64,14 @@ async fn groups() {
     broker.forget("g").await.unwrap();
     publish(&*broker, "4").await.unwrap();
     drop((subscriber, broker));
-    let broker = open(folder.path()).await;
+    let broker = kept(keeper, "", folder.path()).await.unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     assert!(within(Duration::from_millis(300), &*subscriber).await.is_none());
 }
 
-async fn put_off() {
+async fn put_off(keeper: &'static str) {
     let folder = tempfile::tempdir().unwrap();
-    let broker = open(folder.path()).await;
+    let broker = kept(keeper, "", folder.path()).await.unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     let begun = std::time::Instant::now();
     let later = PublishOptions { delay: Some(Duration::from_secs(2)), beyond: false };
@@ -77,7 +80,7 @@ async fn put_off() {
     let failed = within(SOON, &*subscriber).await.unwrap();
     failed.nack(Duration::from_secs(2)).await.unwrap();
     drop((subscriber, broker));
-    let broker = open(folder.path()).await;
+    let broker = kept(keeper, "", folder.path()).await.unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     assert!(within(Duration::from_millis(300), &*subscriber).await.is_none());
     for _ in 0..2 {
@@ -86,15 +89,15 @@ async fn put_off() {
     assert!(begun.elapsed() >= Duration::from_millis(1900), "it came too soon");
 }
 
-async fn ids() {
+async fn ids(keeper: &'static str) {
     let folder = tempfile::tempdir().unwrap();
-    let broker = open(folder.path()).await;
+    let broker = kept(keeper, "", folder.path()).await.unwrap();
     let with_id = || Message { id: Some("i".to_owned()), ..Message::new("1") };
     let options = PublishOptions::default();
     let first = broker.publish("a", with_id(), &options).await.unwrap();
     publish(&*broker, "2").await.unwrap();
     drop(broker);
-    let broker = open(folder.path()).await;
+    let broker = kept(keeper, "", folder.path()).await.unwrap();
     let second = broker.publish("a", with_id(), &options).await.unwrap();
     assert!(second.duplicate && second.position == first.position, "{second:?}");
     let start = Start::After(first.position.unwrap());
@@ -105,24 +108,24 @@ async fn ids() {
 
 async fn foreign() {
     let folder = tempfile::tempdir().unwrap();
-    drop(open(folder.path()).await);
+    drop(kept("embedded", "", folder.path()).await.unwrap());
     let file = folder.path().join("messaging/app/default.redb");
     let damaged = b"this is no file of ours, and stays as it is".repeat(200);
     std::fs::write(&file, &damaged).unwrap();
-    let error = embedded("").open(place(folder.path())).await.map(drop).unwrap_err();
+    let error = kept("embedded", "", folder.path()).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt, "{error}");
     assert!(error.message().contains(&file.display().to_string()), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), damaged, "the file was changed");
 }
 
-async fn shared() {
+async fn shared(keeper: &'static str) {
     let folder = tempfile::tempdir().unwrap();
-    let one = open(folder.path()).await;
-    let other = open(folder.path()).await;
+    let one = kept(keeper, "", folder.path()).await.unwrap();
+    let other = kept(keeper, "", folder.path()).await.unwrap();
     let subscriber = one.subscribe(&everything()).await.unwrap();
     publish(&*other, "1").await.unwrap();
     within(SOON, &*subscriber).await.unwrap().ack().await.unwrap();
-    let differs = embedded("max-size = '1MiB'").open(place(folder.path())).await.map(drop);
+    let differs = kept(keeper, "max-size = '1MiB'", folder.path()).await.map(drop);
     assert_eq!(differs.unwrap_err().kind(), Kind::Conflict);
 }
 
@@ -145,9 +148,9 @@ async fn together() {
     assert!(each < alone, "64 together touch the disk {each} times each, and one alone {alone}");
 }
 
-async fn room() {
+async fn room(keeper: &'static str) {
     let folder = tempfile::tempdir().unwrap();
-    let broker = embedded("max-size = '256KiB'").open(place(folder.path())).await.unwrap();
+    let broker = kept(keeper, "max-size = '256KiB'", folder.path()).await.unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     let large = "x".repeat(10_000);
     let mut taken = 0;
@@ -169,9 +172,9 @@ async fn room() {
     }
 }
 
-async fn beyond() {
+async fn beyond(keeper: &'static str) {
     let folder = tempfile::tempdir().unwrap();
-    let broker = embedded("max-size = '256KiB'").open(place(folder.path())).await.unwrap();
+    let broker = kept(keeper, "max-size = '256KiB'", folder.path()).await.unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     let large = "x".repeat(10_000);
     while publish(&*broker, &large).await.is_ok() {}

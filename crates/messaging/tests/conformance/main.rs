@@ -12,6 +12,8 @@ mod crash;
 mod faults;
 mod files;
 mod flood;
+mod folder;
+mod letters;
 mod model;
 mod power;
 
@@ -21,16 +23,18 @@ use futures::FutureExt as _;
 use libtest_mimic::Trial;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use wharf_messaging::backend::BEST;
 use wharf_messaging::backend::embedded::Embedded;
+use wharf_messaging::backend::file::File;
 use wharf_messaging::promises::PROMISES;
-use wharf_messaging::{BACKENDS, Delivery, Filter, Subscriber, Subscription};
+use wharf_messaging::{BACKENDS, Broker, Delivery, Filter, Subscriber, Subscription};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some(crash::WRITER) {
-        return crash::write(&arguments.next().unwrap());
+        return crash::write(&arguments.next().unwrap(), &arguments.next().unwrap());
     }
     let mut trials = testkit::conformance::trials("messaging", BACKENDS, PROMISES);
     trials.push(testkit::conformance::offers("messaging", BACKENDS, BEST, |broker| {
@@ -41,22 +45,44 @@ fn main() -> ExitCode {
     trials.extend(power::trials());
     trials.extend(crash::trials());
     trials.extend(files::trials());
+    trials.extend(letters::trials());
     trials.extend(flood::trials());
     trials.extend(faults::trials());
     testkit::conformance::run(trials)
 }
 
-/// The other way to set up the embedded backend. Commits come so soon that the promises meet
-/// messages before, during and after theirs.
+/// The other way to set up what keeps messages on a disk. Commits come so soon that the promises
+/// meet messages before, during and after theirs.
 fn relaxed() -> Vec<Trial> {
-    testkit::conformance::trials_with("embedded-relaxed", PROMISES, |place| {
-        embedded("durability = 'relaxed'").open(place).boxed()
-    })
+    let relaxed = "durability = 'relaxed'";
+    let mut trials = testkit::conformance::trials_with("embedded-relaxed", PROMISES, |place| {
+        embedded(relaxed).open(place).boxed()
+    });
+    trials.extend(testkit::conformance::trials_with("file-relaxed", PROMISES, |place| {
+        file(relaxed).open(place).boxed()
+    }));
+    trials
 }
 
 /// The embedded backend with these lines more, and commits that come soon.
 fn embedded(more: &str) -> Embedded {
     toml::from_str(&format!("url = 'embedded:'\nflush-interval = '5ms'\n{more}")).unwrap()
+}
+
+/// As [`embedded`], with a folder of readable files.
+fn file(more: &str) -> File {
+    toml::from_str(&format!("url = 'file:'\nflush-interval = '5ms'\n{more}")).unwrap()
+}
+
+/// The backends that keep messages on a disk.
+const KEEPERS: [&str; 2] = ["embedded", "file"];
+
+/// What one of them opens in a data directory, with these lines more.
+async fn kept(keeper: &str, more: &str, data: &Path) -> base::Result<Arc<dyn Broker>> {
+    match keeper {
+        "embedded" => embedded(more).open(place(data)).await,
+        _ => file(more).open(place(data)).await,
+    }
 }
 
 /// A binding in a data directory.

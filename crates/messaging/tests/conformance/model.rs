@@ -53,6 +53,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             std::future::ready(broker.unwrap()).boxed()
         })
     };
+    let folder: Open = Arc::new(|clock| {
+        let folder = Arc::new(crate::folder::Folder::default());
+        let broker = crate::file("").broker("disk".to_owned(), folder, clock);
+        std::future::ready(broker.unwrap()).boxed()
+    });
     let redis: Open = Arc::new(|clock| {
         let (url, name) = (testkit::servers::url("redis").unwrap(), base::incarnation());
         let settings = format!("url = '{url}'\nprefix = 'model {name:x}'");
@@ -75,6 +80,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("memory", 300, at_once(memory)),
         ("embedded", 60, at_once(file("strict"))),
         ("relaxed", 150, at_once(file("relaxed"))),
+        ("file", 60, at_once(folder)),
         ("postgres", 12, postgres),
         ("redis", 40, on_a_server(redis)),
     ];

@@ -1,7 +1,8 @@
 //! The power goes at any moment: what was acknowledged is handed out afterwards, in its order, and
 //! nothing is damaged.
 
-use crate::{embedded, everything, text, trial, within};
+use crate::folder::Folder;
+use crate::{embedded, everything, file, text, trial, within};
 use base::Clock;
 use libtest_mimic::Trial;
 use std::collections::BTreeMap;
@@ -17,17 +18,86 @@ const ROUNDS: u64 = 12;
 const CUTS: u64 = 60;
 
 pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = of::<Disk>("embedded");
+    trials.extend(of::<Folder>("file"));
+    trials
+}
+
+fn of<M: Medium>(name: &str) -> Vec<Trial> {
+    let name = |words: &str| format!("power::{name}::{words}");
     vec![
-        trial("power::strict_messages_survive_a_cut_at_any_moment", cuts("strict")),
-        trial("power::relaxed_messages_are_lost_whole_or_not_at_all", cuts("relaxed")),
-        trial("power::publishing_goes_on_when_a_full_disk_has_room_again", full_disk("strict")),
-        trial("power::relaxed_messages_wait_for_a_full_disk", full_disk("relaxed")),
+        trial(name("strict_messages_survive_a_cut_at_any_moment"), cuts::<M>("strict")),
+        trial(name("relaxed_messages_are_lost_whole_or_not_at_all"), cuts::<M>("relaxed")),
+        trial(name("publishing_goes_on_when_a_full_disk_has_room_again"), full_disk::<M>("strict")),
+        trial(name("relaxed_messages_wait_for_a_full_disk"), full_disk::<M>("relaxed")),
     ]
 }
 
-fn open(disk: &Disk, durability: &str) -> base::Result<Arc<dyn Broker>> {
-    let settings = embedded(&format!("durability = '{durability}'"));
-    settings.broker("disk".to_owned(), disk.opener(), Clock::System)
+/// What loses its power.
+trait Medium: Send + Sync + Sized + 'static {
+    /// One with nothing on it.
+    fn empty() -> Self;
+    /// What is left on it after the power went, which it does now if it did not; what that one
+    /// keeps when it goes again depends on the seed.
+    fn left(&self, seed: u64) -> Self;
+    fn broker(&self, durability: &str) -> base::Result<Arc<dyn Broker>>;
+    fn cut_after(&self, calls: u64);
+    fn calls(&self) -> u64;
+    fn set_broken(&self, broken: bool);
+}
+
+impl Medium for Disk {
+    fn empty() -> Self {
+        Self::new(Vec::new(), 0)
+    }
+
+    fn left(&self, seed: u64) -> Self {
+        Self::new(self.after_the_cut(), seed)
+    }
+
+    fn broker(&self, durability: &str) -> base::Result<Arc<dyn Broker>> {
+        let settings = embedded(&format!("durability = '{durability}'"));
+        settings.broker("disk".to_owned(), self.opener(), Clock::System)
+    }
+
+    fn cut_after(&self, calls: u64) {
+        self.cut_after(calls);
+    }
+
+    fn calls(&self) -> u64 {
+        self.calls()
+    }
+
+    fn set_broken(&self, broken: bool) {
+        self.set_broken(broken);
+    }
+}
+
+impl Medium for Folder {
+    fn empty() -> Self {
+        Self::default()
+    }
+
+    fn left(&self, seed: u64) -> Self {
+        self.after_the_cut(seed)
+    }
+
+    fn broker(&self, durability: &str) -> base::Result<Arc<dyn Broker>> {
+        let settings = file(&format!("durability = '{durability}'"));
+        settings.broker("disk".to_owned(), Arc::new(self.clone()), Clock::System)
+    }
+
+    fn cut_after(&self, calls: u64) {
+        self.cut_after(calls);
+    }
+
+    fn calls(&self) -> u64 {
+        self.calls()
+    }
+
+    fn set_broken(&self, broken: bool) {
+        self.set_broken(broken);
+    }
 }
 
 /// How many messages a publisher tried, and how many were acknowledged.
@@ -37,28 +107,28 @@ struct Progress {
     tried: AtomicU64,
 }
 
-/// What is on the disk once there is a broker and its group.
-async fn created() -> Vec<u8> {
-    let disk = Disk::new(Vec::new(), 0);
-    let broker = open(&disk, "strict").unwrap();
+/// What is there once there is a broker and its group.
+async fn created<M: Medium>() -> M {
+    let disk = M::empty();
+    let broker = disk.broker("strict").unwrap();
     drop(broker.subscribe(&everything()).await.unwrap());
     drop(broker);
-    disk.after_the_cut()
+    disk
 }
 
-async fn cuts(durability: &'static str) {
-    let created = created().await;
-    let disk = Disk::new(created.clone(), 0);
+async fn cuts<M: Medium>(durability: &'static str) {
+    let created = created::<M>().await;
+    let disk = created.left(0);
     run(&disk, durability).await;
     let moments = disk.calls();
     assert!(moments > 30, "the workload touches the disk only {moments} times");
     let mut random = Random(durability.len() as u64);
     for seed in 0..CUTS {
-        let disk = Disk::new(created.clone(), seed);
+        let disk = created.left(seed);
         let moment = random.below(moments);
         disk.cut_after(moment);
         let progress = run(&disk, durability).await;
-        let left = Disk::new(disk.after_the_cut(), seed);
+        let left = disk.left(seed);
         check(&left, durability, &progress).await.unwrap_or_else(|wrong| {
             panic!("cut {seed} after call {moment} of {moments}: {wrong}");
         });
@@ -67,9 +137,9 @@ async fn cuts(durability: &'static str) {
 
 /// Publishers publish and one subscriber takes every other message, until they are done or the
 /// power goes.
-async fn run(disk: &Disk, durability: &str) -> Vec<Progress> {
+async fn run<M: Medium>(disk: &M, durability: &str) -> Vec<Progress> {
     let progress: Vec<_> = (0..CLIENTS).map(|_| Progress::default()).collect();
-    let Ok(broker) = open(disk, durability) else { return progress };
+    let Ok(broker) = disk.broker(durability) else { return progress };
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     let publishers = progress.iter().enumerate().map(|(client, progress)| {
         let broker = &broker;
@@ -108,8 +178,8 @@ async fn run(disk: &Disk, durability: &str) -> Vec<Progress> {
     progress
 }
 
-async fn check(disk: &Disk, durability: &str, progress: &[Progress]) -> Result<(), String> {
-    let broker = open(disk, durability).map_err(|error| format!("it does not open: {error}"))?;
+async fn check<M: Medium>(disk: &M, durability: &str, progress: &[Progress]) -> Result<(), String> {
+    let broker = disk.broker(durability).map_err(|error| format!("it does not open: {error}"))?;
     let failed = |error: base::Error| error.to_string();
     let subscriber = broker.subscribe(&everything()).await.map_err(failed)?;
     let mut found: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
@@ -141,9 +211,9 @@ async fn check(disk: &Disk, durability: &str, progress: &[Progress]) -> Result<(
     after.ack().await.map_err(failed)
 }
 
-async fn full_disk(durability: &'static str) {
-    let disk = Disk::new(Vec::new(), 0);
-    let broker = open(&disk, durability).unwrap();
+async fn full_disk<M: Medium>(durability: &'static str) {
+    let disk = M::empty();
+    let broker = disk.broker(durability).unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     let options = PublishOptions::default();
     let publish = async |text: String| broker.publish("a", Message::new(text), &options).await;
@@ -172,7 +242,7 @@ async fn full_disk(durability: &'static str) {
     tokio::time::timeout(Duration::from_secs(20), healed).await.expect("it should heal");
     wanted.push("after".to_owned());
     drop((subscriber, broker));
-    let broker = open(&Disk::new(disk.after_the_cut(), 0), durability).unwrap();
+    let broker = disk.left(0).broker(durability).unwrap();
     let subscriber = broker.subscribe(&everything()).await.unwrap();
     let mut found = Vec::new();
     while let Some(delivery) = within(Duration::from_millis(200), &*subscriber).await {

@@ -1,7 +1,7 @@
 //! The tables in the file.
 
 use super::code::{decode, decode_group, encode, encode_group};
-use crate::local::{Entry, Kept, PendingRow, Rows};
+use crate::local::{Committed, Entry, Found, Kept, Layer, PendingRow, Rows};
 use base::embedded::{Layout, failed_read};
 use base::{Error, Result};
 use redb::{
@@ -44,55 +44,42 @@ fn make(write: &WriteTransaction) -> Result<(), TableError> {
 }
 
 /// What a file has in it when it is opened.
-pub(super) struct Found {
-    pub(super) snapshot: Arc<Snapshot>,
-    /// The number of the oldest message, and that of the next one.
-    pub(super) first: u64,
-    pub(super) next: u64,
-    /// How much room the messages take.
-    pub(super) size: u64,
-    pub(super) incarnation: u64,
-    pub(super) kept: Kept,
+pub(super) fn read(database: &Database) -> Result<Found<Snapshot>> {
+    let wrong =
+        |error: redb::Error| Error::unavailable("reading the broker's file").with_source(error);
+    find(database).map_err(wrong)?
 }
 
-impl Found {
-    pub(super) fn read(database: &Database) -> Result<Self> {
-        let wrong =
-            |error: redb::Error| Error::unavailable("reading the broker's file").with_source(error);
-        Self::find(database).map_err(wrong)?
+fn find(database: &Database) -> Result<Result<Found<Snapshot>>, redb::Error> {
+    let read = database.begin_read()?;
+    let log = read.open_table(LOG)?;
+    let number = |name| Ok::<_, redb::Error>(log.get(name)?.map_or(0, |row| row.value()));
+    let mut kept = Kept::default();
+    for row in read.open_table(GROUPS)?.iter()? {
+        let (id, row) = row?;
+        match decode_group(row.value()) {
+            Ok(row) => kept.groups.push((id.value(), row)),
+            Err(error) => return Ok(Err(error)),
+        }
     }
-
-    fn find(database: &Database) -> Result<Result<Self>, redb::Error> {
-        let read = database.begin_read()?;
-        let log = read.open_table(LOG)?;
-        let number = |name| Ok::<_, redb::Error>(log.get(name)?.map_or(0, |row| row.value()));
-        let mut kept = Kept::default();
-        for row in read.open_table(GROUPS)?.iter()? {
-            let (id, row) = row?;
-            match decode_group(row.value()) {
-                Ok(row) => kept.groups.push((id.value(), row)),
-                Err(error) => return Ok(Err(error)),
-            }
-        }
-        for row in read.open_table(PENDING)?.iter()? {
-            let (place, row) = row?;
-            let (attempts, until) = row.value();
-            kept.pending.push((place.value(), PendingRow { attempts, until }));
-        }
-        for row in read.open_table(IDS)?.iter()? {
-            let (id, row) = row?;
-            // Those of this program are text.
-            kept.ids.push((String::from_utf8_lossy(id.value()).into_owned(), row.value()));
-        }
-        Ok(Ok(Self {
-            snapshot: Arc::new(Snapshot { messages: read.open_table(MESSAGES)? }),
-            first: number(FIRST)?,
-            next: number(NEXT)?,
-            size: number(SIZE)?,
-            incarnation: number(INCARNATION)?,
-            kept,
-        }))
+    for row in read.open_table(PENDING)?.iter()? {
+        let (place, row) = row?;
+        let (attempts, until) = row.value();
+        kept.pending.push((place.value(), PendingRow { attempts, until }));
     }
+    for row in read.open_table(IDS)?.iter()? {
+        let (id, row) = row?;
+        // Those of this program are text.
+        kept.ids.push((String::from_utf8_lossy(id.value()).into_owned(), row.value()));
+    }
+    Ok(Ok(Found {
+        committed: Arc::new(Snapshot { messages: read.open_table(MESSAGES)? }),
+        first: number(FIRST)?,
+        next: number(NEXT)?,
+        size: number(SIZE)?,
+        incarnation: number(INCARNATION)?,
+        kept,
+    }))
 }
 
 /// The messages as of one commit.
@@ -101,20 +88,21 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn take(database: &Database) -> Result<Self, redb::Error> {
-        Ok(Self { messages: database.begin_read()?.open_table(MESSAGES)? })
+    pub(super) fn take(database: &Database) -> Result<Arc<Self>, redb::Error> {
+        Ok(Arc::new(Self { messages: database.begin_read()?.open_table(MESSAGES)? }))
     }
+}
 
-    pub(super) fn find(&self, number: u64) -> Result<Option<Arc<Entry>>> {
+impl Committed for Snapshot {
+    fn find(&self, number: u64) -> Result<Option<Arc<Entry>>> {
         match self.messages.get(number).map_err(failed_read)? {
             Some(row) => Ok(Some(Arc::new(decode(row.value())?))),
             None => Ok(None),
         }
     }
 
-    /// At most `most` messages from this number on and before the other, and not many more bytes
-    /// than [`READ`].
-    pub(super) fn read(&self, from: u64, to: u64, most: usize) -> Result<Vec<(u64, Arc<Entry>)>> {
+    /// Not many more bytes than [`READ`].
+    fn read(&self, from: u64, to: u64, most: usize) -> Result<Vec<(u64, Arc<Entry>)>> {
         let rows = self.messages.range(from..to).map_err(failed_read)?;
         let (mut found, mut size) = (Vec::new(), 0);
         for row in rows.take(most) {
@@ -129,18 +117,8 @@ impl Snapshot {
     }
 }
 
-/// What one commit changes.
-#[derive(Default)]
-pub(super) struct Layer {
-    pub(super) entries: Vec<(u64, Arc<Entry>)>,
-    pub(super) rows: Rows,
-    pub(super) first: u64,
-    pub(super) next: u64,
-    pub(super) size: u64,
-}
-
 /// Writes a layer and waits until it is on the disk.
-pub(super) fn commit(database: &Database, layer: &Layer) -> Result<Snapshot, redb::Error> {
+pub(super) fn commit(database: &Database, layer: &Layer) -> Result<Arc<Snapshot>, redb::Error> {
     let write = database.begin_write()?;
     {
         let mut messages = write.open_table(MESSAGES)?;

@@ -7,6 +7,7 @@
 
 use super::names;
 use super::stream::{Consumer, Stream, filters, nanoseconds};
+use crate::filters;
 use crate::{Filter, Subscription};
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::AckPolicy;
@@ -118,13 +119,13 @@ fn settings(stream: &Stream, subscription: &Subscription) -> Result<Map<String, 
         )));
     }
     let subject = |filter: &str| Value::from(stream.subject(filter));
-    let (field, filter) = match names::apart(&subscription.topics) {
+    let (field, filter) = match filters::apart(&subscription.topics) {
         Some(filters) if filters.len() > 1 && !stream.is_old => {
             let subjects = filters.into_iter().map(|filter| subject(filter.text()));
             ("filter_subjects", subjects.collect())
         }
         _ => {
-            let filter = names::covering(&subscription.topics);
+            let filter = filters::covering(&subscription.topics);
             let filter = if stream.is_old { names::widened(filter) } else { filter };
             ("filter_subject", subject(&filter))
         }

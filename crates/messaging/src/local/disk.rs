@@ -1,7 +1,8 @@
-//! The log of which the last messages are in memory, and all that is committed in the file.
+//! The log of which the last messages are in memory, and all that is committed on a disk.
 
-use super::file::{Found, Layer, Snapshot};
-use crate::local::{Confirmed, Entry, Log, Rows};
+use super::kept::Kept;
+use super::log::{Confirmed, Entry, Log};
+use super::state::Rows;
 use base::{Error, Result};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar};
@@ -12,8 +13,54 @@ const TAIL: u64 = 16 << 20;
 /// Above so many bytes that are not written yet, the writer is not to wait for more.
 const FULL: u64 = 16 << 20;
 
-/// The log behind `embedded:`.
-pub(crate) struct Disk {
+/// The messages that are committed, as of one commit at least.
+pub(crate) trait Committed: Send + Sync + 'static {
+    /// The message with this number, unless it is gone.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn find(&self, number: u64) -> Result<Option<Arc<Entry>>>;
+
+    /// At most `most` messages from this number on and before the other; fewer if they are large,
+    /// and none only where there is none.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    fn read(&self, from: u64, to: u64, most: usize) -> Result<Vec<(u64, Arc<Entry>)>>;
+
+    /// How much room a message takes.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn size_of(&self, number: u64) -> Result<u64> {
+        Ok(self.find(number)?.map_or(0, |entry| entry.size()))
+    }
+}
+
+/// What is on the disk when it is opened.
+pub(crate) struct Found<C> {
+    pub(crate) committed: Arc<C>,
+    /// The number of the oldest message, and that of the next one.
+    pub(crate) first: u64,
+    pub(crate) next: u64,
+    /// How much room the messages take.
+    pub(crate) size: u64,
+    pub(crate) incarnation: u64,
+    pub(crate) kept: Kept,
+}
+
+/// What one commit changes.
+#[derive(Default)]
+pub(crate) struct Layer {
+    pub(crate) entries: Vec<(u64, Arc<Entry>)>,
+    pub(crate) rows: Rows,
+    pub(crate) first: u64,
+    pub(crate) next: u64,
+    pub(crate) size: u64,
+}
+
+/// A log on a disk.
+pub(crate) struct Disk<C> {
     name: String,
     /// Whether messages are seen, and acknowledged, only once they are committed.
     is_strict: bool,
@@ -25,7 +72,7 @@ pub(crate) struct Disk {
     size: u64,
     /// Every message below is committed.
     safe: u64,
-    snapshot: Arc<Snapshot>,
+    committed: Arc<C>,
     active: Vec<(u64, Arc<Entry>)>,
     active_size: u64,
     waiters: Vec<oneshot::Sender<Result<()>>>,
@@ -42,8 +89,8 @@ pub(crate) struct Disk {
     pub(super) failed: Option<String>,
 }
 
-impl Disk {
-    pub(super) fn new(name: String, is_strict: bool, found: &Found) -> Self {
+impl<C: Committed> Disk<C> {
+    pub(super) fn new(name: String, is_strict: bool, found: &Found<C>) -> Self {
         Self {
             name,
             is_strict,
@@ -53,7 +100,7 @@ impl Disk {
             next: found.next,
             size: found.size,
             safe: found.next,
-            snapshot: Arc::clone(&found.snapshot),
+            committed: Arc::clone(&found.committed),
             active: Vec::new(),
             active_size: 0,
             waiters: Vec::new(),
@@ -99,17 +146,22 @@ impl Disk {
         (layer, std::mem::take(&mut self.waiters))
     }
 
-    /// A layer is in the file.
-    pub(super) fn committed(&mut self, next: u64, snapshot: Snapshot) {
+    /// A layer is on the disk.
+    pub(super) fn committed(&mut self, next: u64, committed: Arc<C>) {
         self.safe = next;
-        self.snapshot = Arc::new(snapshot);
+        self.committed = committed;
         self.failed = None;
         self.cut_tail();
     }
 
-    /// The file was opened again.
-    pub(super) fn reopened(&mut self, snapshot: Snapshot) {
-        self.snapshot = Arc::new(snapshot);
+    /// The disk was opened again.
+    pub(super) fn reopened(&mut self, committed: Arc<C>) {
+        self.committed = committed;
+    }
+
+    /// Every message below is committed.
+    pub(super) fn safe(&self) -> u64 {
+        self.safe
     }
 
     /// What was not committed never will be. Returns who waits for it, and the number of the next
@@ -154,7 +206,7 @@ impl Disk {
     }
 }
 
-impl Log for Disk {
+impl<C: Committed> Log for Disk<C> {
     fn append(&mut self, entry: Entry) -> u64 {
         let (number, entry) = (self.next, Arc::new(entry));
         let size = entry.size();
@@ -181,8 +233,13 @@ impl Log for Disk {
         let (from, to) = (from.max(self.first), self.visible());
         let tail_first = self.tail_first();
         if from < tail_first {
-            return self.snapshot.read(from, to.min(tail_first), most);
+            let found = self.committed.read(from, to.min(tail_first), most)?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
         }
+        // Somebody may have removed all that were before the tail.
+        let from = from.max(tail_first);
         let skipped = usize::try_from(from - tail_first).unwrap_or(usize::MAX);
         let count = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
         let found = self.tail.iter().skip(skipped).take(count.min(most));
@@ -195,13 +252,16 @@ impl Log for Disk {
         }
         match self.in_tail(number) {
             Some(entry) => Ok(Some(Arc::clone(entry))),
-            None => self.snapshot.find(number),
+            None => self.committed.find(number),
         }
     }
 
     fn remove_first(&mut self) -> Result<()> {
         if self.first < self.next {
-            let size = self.find(self.first)?.map_or(0, |entry| entry.size());
+            let size = match self.in_tail(self.first) {
+                Some(entry) => entry.size(),
+                None => self.committed.size_of(self.first)?,
+            };
             self.size = self.size.saturating_sub(size);
             self.first += 1;
             self.cut_tail();

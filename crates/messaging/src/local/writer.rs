@@ -1,67 +1,92 @@
 //! The one thread that commits, and what it does when it cannot.
 
-use super::Embedded;
-use super::file::{self, Found, LAYOUT, Layer, Snapshot};
-use super::log::Disk;
-use crate::local::Shared;
-use base::embedded::{self, Opener};
-use base::units::Size;
-use base::{Error, Held, Result, lock};
-use redb::Database;
+use super::broker::{Local, Shared};
+use super::disk::{Committed, Disk, Found, Layer};
+use super::state::Retention;
+use crate::Offer;
+use base::{Clock, Error, Held, Result, lock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long after a failure the file is tried again.
+/// How long after a failure the disk is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Longer than anything is awaited.
 const FOREVER: Duration = Duration::from_secs(3600);
 
-/// A file that is open, and not yet written to.
-pub(super) struct Opened {
-    opener: Opener,
-    cache: Size,
-    database: Database,
+/// What commits to a disk.
+pub(crate) trait Storage: Send + 'static {
+    /// What was committed.
+    type Committed: Committed;
+
+    /// Writes a layer and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`](base::Kind), where nobody knows how much of it is there.
+    fn commit(&mut self, layer: &Layer) -> Result<Arc<Self::Committed>>;
+
+    /// Opens the disk again after a failure. What was not committed is gone then: no message has
+    /// the number `safe` or a higher one.
+    ///
+    /// # Errors
+    /// Where that is not possible now.
+    fn reopen(&mut self, safe: u64) -> Result<Arc<Self::Committed>>;
 }
 
-impl Opened {
-    /// Opens the file and reads what is to be known of it.
-    pub(super) fn open(name: String, opener: Opener, cache: Size) -> Result<(Self, Found)> {
-        let database = embedded::open(&name, opener(), cache, &LAYOUT)?;
-        let found = Found::read(&database).map_err(|error| error.context(format!("`{name}`")))?;
-        Ok((Self { opener, cache, database }, found))
-    }
+/// How a broker is kept on a disk.
+pub(crate) struct Keep {
+    /// What the disk is called in messages.
+    pub(crate) name: String,
+    /// Whether messages are seen, and acknowledged, only once they are committed.
+    pub(crate) is_strict: bool,
+    /// How long what nobody waits for may wait.
+    pub(crate) interval: Duration,
+    /// Let go after the disk is closed.
+    pub(crate) held: Option<Held>,
+}
 
-    /// Begins to write what changes.
-    pub(super) fn start(
-        self,
-        shared: &Arc<Shared<Disk>>,
-        settings: Embedded,
-        held: Option<Held>,
-    ) -> Result<Keeper> {
-        let Self { opener, cache, database } = self;
-        let (shared, database) = (Arc::clone(shared), Some(database));
-        let interval = settings.flush_interval;
-        let writer = Writer { shared: Arc::clone(&shared), opener, cache, interval, database };
+/// Makes a broker whose messages `storage` keeps, with what was found there. `beside` makes what
+/// is kept besides and ends before the writer does, such as the settings.
+///
+/// # Errors
+/// Where a message cannot be read, and those of `beside`.
+pub(crate) fn keep<S: Storage, T: Send + Sync + 'static>(
+    offer: Offer,
+    (clock, retention): (Clock, Retention),
+    (storage, found): (S, Found<S::Committed>),
+    Keep { name, is_strict, interval, held }: Keep,
+    beside: impl FnOnce(&Arc<Shared<Disk<S::Committed>>>) -> Result<T>,
+) -> Result<Local<Disk<S::Committed>>> {
+    let disk = Disk::new(name, is_strict, &found);
+    Local::restored(offer, disk, (clock, retention, found.incarnation), found.kept, |shared| {
+        let writer = Writer { shared: Arc::clone(shared), interval, storage };
         let writer = std::thread::Builder::new()
             .name("messaging writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| Error::unavailable("starting a thread").with_source(error))?;
-        Ok(Keeper { settings, shared, writer: Some(writer), _held: held })
-    }
+        let shared = Arc::clone(shared);
+        let keeper = Keeper { shared, writer: Some(writer), _held: held };
+        let beside = beside(&keeper.shared)?;
+        Ok(Box::new(Keeping { beside, _keeper: keeper }))
+    })
+}
+
+/// What keeps a broker, and what was made besides, which ends first.
+pub(crate) struct Keeping<T, C: Committed> {
+    pub(crate) beside: T,
+    _keeper: Keeper<C>,
 }
 
 /// Ends the writer when it is dropped, with everything written.
-pub(super) struct Keeper {
-    pub(super) settings: Embedded,
-    shared: Arc<Shared<Disk>>,
+struct Keeper<C: Committed> {
+    shared: Arc<Shared<Disk<C>>>,
     writer: Option<JoinHandle<()>>,
-    /// Let go after the file is closed.
+    /// Let go after the disk is closed.
     _held: Option<Held>,
 }
 
-impl Drop for Keeper {
+impl<C: Committed> Drop for Keeper<C> {
     fn drop(&mut self) {
         let name = {
             let mut state = lock(&self.shared.state);
@@ -77,20 +102,17 @@ impl Drop for Keeper {
     }
 }
 
-struct Writer {
-    shared: Arc<Shared<Disk>>,
-    opener: Opener,
-    cache: Size,
+struct Writer<S: Storage> {
+    shared: Arc<Shared<Disk<S::Committed>>>,
     /// How long what nobody waits for may wait.
     interval: Duration,
-    /// `None` after a failure, until the file was opened again.
-    database: Option<Database>,
+    storage: S,
 }
 
 /// Who waits for a layer.
 type Waiters = Vec<tokio::sync::oneshot::Sender<Result<()>>>;
 
-impl Writer {
+impl<S: Storage> Writer<S> {
     /// Works until the broker is closed.
     fn run(mut self) {
         while let Some((layer, waiters)) = self.next() {
@@ -141,9 +163,9 @@ impl Writer {
             written = self.reopen().and_then(|()| self.write(&layer));
         }
         match written {
-            Ok(snapshot) => {
+            Ok(committed) => {
                 let mut state = lock(&self.shared.state);
-                state.log.committed(layer.next, snapshot);
+                state.log.committed(layer.next, committed);
                 if !layer.entries.is_empty() {
                     state.wake_all();
                 }
@@ -158,26 +180,17 @@ impl Writer {
         }
     }
 
-    fn write(&self, layer: &Layer) -> Result<Snapshot> {
-        let away = |why: &str| lock(&self.shared.state).log.away(why);
-        let database = self.database.as_ref().ok_or_else(|| away("it is closed"))?;
-        match catch_unwind(AssertUnwindSafe(|| file::commit(database, layer))) {
-            Ok(committed) => {
-                committed.map_err(|error| away("writing it failed").with_source(error))
-            }
+    fn write(&mut self, layer: &Layer) -> Result<Arc<S::Committed>> {
+        match catch_unwind(AssertUnwindSafe(|| self.storage.commit(layer))) {
+            Ok(committed) => committed,
             Err(_) => Err(Error::internal("committing panicked")),
         }
     }
 
     fn reopen(&mut self) -> Result<()> {
-        // Closed first: the file may be open only once.
-        self.database = None;
-        let name = lock(&self.shared.state).log.name().to_owned();
-        let database = embedded::open(&name, (self.opener)(), self.cache, &LAYOUT)?;
-        let snapshot = Snapshot::take(&database)
-            .map_err(|error| Error::unavailable("reading it").with_source(error))?;
-        self.database = Some(database);
-        lock(&self.shared.state).log.reopened(snapshot);
+        let safe = lock(&self.shared.state).log.safe();
+        let committed = self.storage.reopen(safe)?;
+        lock(&self.shared.state).log.reopened(committed);
         Ok(())
     }
 
@@ -195,7 +208,7 @@ impl Writer {
     }
 
     /// A strict publication that could not be written is reported as failed, and with it what came
-    /// after it. Goes on once the file can be opened; `false` as for [`commit`](Self::commit).
+    /// after it. Goes on once the disk can be opened; `false` as for [`commit`](Self::commit).
     fn recover(&mut self, layer: Layer, waiters: Waiters, error: &Error) -> bool {
         let why = error.to_string();
         let mut state = lock(&self.shared.state);
