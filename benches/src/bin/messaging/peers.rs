@@ -10,6 +10,9 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 
+/// A client that is being opened.
+type Opening = BoxFuture<'static, Result<Arc<dyn Bare>>>;
+
 /// A broker whose own client stands beside the contract.
 pub(crate) struct Peer {
     /// The backend's name.
@@ -17,7 +20,7 @@ pub(crate) struct Peer {
     /// The binding's settings, for a URL: what both ways share has names that the peer knows.
     pub(crate) settings: fn(&str) -> String,
     /// Opens the client. The binding was opened before.
-    pub(crate) open: fn(String) -> BoxFuture<'static, Result<Arc<dyn Bare>>>,
+    pub(crate) open: fn(String) -> Opening,
 }
 
 /// Every broker that is measured beside its own client.

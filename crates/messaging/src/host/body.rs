@@ -25,7 +25,7 @@ pub(super) async fn whole<T: Send>(
     calling: &Accessor<T, Has<Messaging>>,
     stream: StreamReader<u8>,
     most: usize,
-) -> wasmtime::Result<Result<(Vec<u8>, Charge)>> {
+) -> wasmtime::Result<Result<Body>> {
     let (done, whole) = oneshot::channel();
     calling.with(|mut instance| {
         let reader = Reader::new(most, &instance.get().state.held, done);
@@ -35,15 +35,18 @@ pub(super) async fn whole<T: Send>(
     Ok(whole.await.unwrap_or_else(|_gone| Err(Error::internal("a stream has no end"))))
 }
 
+/// The bytes of a stream, and what they take of the component's memory.
+type Body = (Vec<u8>, Charge);
+
 /// What reads a stream.
 struct Reader {
     most: usize,
-    read: Option<(Vec<u8>, Charge)>,
-    done: Option<oneshot::Sender<Result<(Vec<u8>, Charge)>>>,
+    read: Option<Body>,
+    done: Option<oneshot::Sender<Result<Body>>>,
 }
 
 impl Reader {
-    fn new(most: usize, held: &Held, done: oneshot::Sender<Result<(Vec<u8>, Charge)>>) -> Self {
+    fn new(most: usize, held: &Held, done: oneshot::Sender<Result<Body>>) -> Self {
         let read = held.take(0).ok().map(|charge| (Vec::new(), charge));
         Self { most, read, done: Some(done) }
     }
@@ -60,7 +63,7 @@ impl Reader {
         Ok(())
     }
 
-    fn finish(&mut self, outcome: Result<(Vec<u8>, Charge)>) {
+    fn finish(&mut self, outcome: Result<Body>) {
         if let Some(done) = self.done.take() {
             // Whoever waited may have gone.
             drop(done.send(outcome));

@@ -246,8 +246,8 @@ impl Batch for Commits {
 
     async fn many(&self, calls: &[()]) -> Result<Vec<Result<()>>> {
         let outcome = self.commit(true).await;
-        let each = |()| outcome.as_ref().map(|()| ()).map_err(Error::again);
-        Ok(calls.iter().map(|()| each(())).collect())
+        let each = |_call| outcome.as_ref().copied().map_err(Error::again);
+        Ok(calls.iter().map(each).collect())
     }
 }
 

@@ -36,7 +36,7 @@ async fn sweep(topic: &Topic, age: Duration) -> Result<()> {
     let look = move |desk: &Desk| {
         let partitions = desk.partitions()?;
         let beginnings = desk.beginnings(&partitions)?;
-        let ends = desk.from_time(in_milliseconds(before), &desk.ends(&partitions)?)?;
+        let ends = desk.at_time(in_milliseconds(before), &desk.ends(&partitions)?)?;
         Ok(Ok((beginnings, ends, partitions)))
     };
     let nobody = names::alone(&topic.name);

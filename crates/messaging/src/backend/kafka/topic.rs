@@ -234,7 +234,7 @@ impl Desk {
     }
 
     /// The first number in each part of what has this time or a later one, or its end.
-    pub(super) fn from_time(
+    pub(super) fn at_time(
         &self,
         time: i64,
         ends: &BTreeMap<i32, u64>,
@@ -257,7 +257,7 @@ impl Desk {
         Ok(Ok(match &subscription.start {
             Start::New => ends.clone(),
             Start::Beginning => self.beginnings(&partitions)?,
-            Start::Since(time) => self.from_time(in_milliseconds(*time), ends)?,
+            Start::Since(time) => self.at_time(in_milliseconds(*time), ends)?,
             Start::After(position) => {
                 let wrong = || Error::invalid("this is no position of this broker");
                 let Some(stored) = stored(position) else { return Ok(Err(wrong())) };
@@ -265,7 +265,7 @@ impl Desk {
                 if ends.get(&stored.partition).is_none_or(|end| offset >= *end) {
                     return Ok(Err(wrong()));
                 }
-                let mut starts = self.from_time(stored.time.unwrap_or_default(), ends)?;
+                let mut starts = self.at_time(stored.time.unwrap_or_default(), ends)?;
                 starts.insert(stored.partition, offset + 1);
                 starts
             }
