@@ -1,5 +1,5 @@
-//! What is said of a message, as bytes in front of its content: for brokers whose headers cannot have
-//! it as it is.
+//! What is said of a message, as bytes in front of its content: for brokers whose headers cannot
+//! have it as it is.
 
 use crate::Message;
 use std::fmt::Write as _;

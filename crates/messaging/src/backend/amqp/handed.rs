@@ -1,7 +1,7 @@
 //! What was handed out, and what becomes of it.
 //!
-//! The server knows no deadlines. So this host gives back what nobody settled until then; what it has
-//! itself when it is frozen or gone the server gives to others once it hears no more of it.
+//! The server knows no deadlines. So this host gives back what nobody settled until then; what it
+//! has itself when it is frozen or gone the server gives to others once it hears no more of it.
 
 use super::Binding;
 use super::group::Queue;

@@ -1,9 +1,9 @@
 //! How messages are written down for AMQP, and read.
 //!
-//! A table of headers has its names in no order and each of them once, and the server takes some for
-//! its own. So what other programs can have as it is stands there so: a name that comes twice has a
-//! list of values, and one header more says their order where it is not that of the names. All else
-//! is in an envelope in front of the content, and a header says how long it is.
+//! A table of headers has its names in no order and each of them once, and the server takes some
+//! for its own. So what other programs can have as it is stands there so: a name that comes twice
+//! has a list of values, and one header more says their order where it is not that of the names.
+//! All else is in an envelope in front of the content, and a header says how long it is.
 
 use super::names::{self, Names};
 use crate::backend::envelope;

@@ -4,8 +4,8 @@
 //! others wait for their turn: so whoever has the messages has a lock as well, which ends with its
 //! channel. What it leaves unacknowledged is there for the next.
 //!
-//! There is always a mark among the messages, so that whoever is the one consumer learns of it. Then
-//! it leaves a mark of its own at the end, and has read everything when that comes back.
+//! There is always a mark among the messages, so that whoever is the one consumer learns of it.
+//! Then it leaves a mark of its own at the end, and has read everything when that comes back.
 
 use super::Binding;
 use super::letter::{self, short};

@@ -33,7 +33,7 @@ const FORGET: std::ops::RangeInclusive<Duration> =
 pub(in crate::backend) const BEST: Best = Best {
     backend: Amqp::NAME,
     levels: Levels {
-        // In a cluster the server keeps each queue on several nodes; a client cannot see on how many.
+        // In a cluster the server keeps each queue on several nodes; how many a client cannot see.
         durability: Durability::Fsync,
         groups: Groups::Shared,
         wildcards: Wildcards::Words,
@@ -58,8 +58,8 @@ pub(in crate::backend) const BEST: Best = Best {
         },
         Emulated {
             ability: "retry",
-            how: "a copy waits in queues for steps of time, and takes the message's place; parts of \
-                  100ms count whole",
+            how: "a copy waits in queues for steps of time, and takes the message's place; parts \
+                  of 100ms count whole",
         },
     ],
 };

@@ -1,9 +1,9 @@
 //! Messages that come again later.
 //!
-//! The server puts nothing off, but hands on what has been in a queue for as long as that queue lets
-//! it be. So each group has queues for steps of time, each twice as long as the one before, and a
-//! copy of a message goes through those whose steps add up to the time: from each of them back to
-//! the group's queue, where a host finds in it how much is left and sends it on.
+//! The server puts nothing off, but hands on what has been in a queue for as long as that queue
+//! lets it be. So each group has queues for steps of time, each twice as long as the one before,
+//! and a copy of a message goes through those whose steps add up to the time: from each of them
+//! back to the group's queue, where a host finds in it how much is left and sends it on.
 
 use super::Binding;
 use super::group::{LEFT, Queue, milliseconds};

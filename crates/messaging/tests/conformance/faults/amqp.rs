@@ -1,5 +1,7 @@
 //! What only RabbitMQ does: virtual hosts, full queues, copies that wait, what other programs see.
 
+mod greeting;
+
 use super::{PLAIN, bound, content, healed, next, nothing, of_group, publish, text, trial};
 use base::Kind;
 use futures::StreamExt as _;
@@ -16,8 +18,7 @@ use std::time::{Duration, Instant};
 use testkit::certificates::Certificates;
 use testkit::proxy::Proxy;
 use testkit::servers::{BROKERS, Server, amqp_tls, amqp_told, amqp_with};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use wharf_messaging::{Broker, Filter, Message, RequestOptions, Subscription, is_late};
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -90,7 +91,7 @@ async fn other_servers() {
         let address: SocketAddr = listener.local_addr().unwrap();
         let greeting = async {
             let (stream, _) = listener.accept().await.unwrap();
-            greet(stream, product, version).await;
+            greeting::greet(stream, product, version).await;
         };
         let settings = format!("{{ url = 'amqp://{address}' }}");
         let error = tokio::select! {
@@ -100,40 +101,6 @@ async fn other_servers() {
         assert_eq!(error.kind(), Kind::Unsupported, "{error}");
         assert!(error.to_string().contains(word), "{error}");
     }
-}
-
-/// Says what a server says until a connection is open.
-async fn greet(mut stream: TcpStream, product: &str, version: &str) {
-    let frame = |method: u16, arguments: &[u8]| {
-        let size = u32::try_from(arguments.len() + 4).unwrap();
-        let mut frame = vec![1, 0, 0];
-        frame.extend(size.to_be_bytes());
-        frame.extend([0, 10]);
-        frame.extend(method.to_be_bytes());
-        frame.extend(arguments);
-        frame.push(0xce);
-        frame
-    };
-    let text =
-        |text: &str| [&u32::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
-    let field = |name: &str, value: &str| {
-        [&[u8::try_from(name.len()).unwrap()], name.as_bytes(), b"S", &text(value)].concat()
-    };
-    let fields = [field("product", product), field("version", version)].concat();
-    let size = u32::try_from(fields.len()).unwrap().to_be_bytes();
-    let start = [&[0, 9], &size[..], &fields, &text("PLAIN"), &text("en_US")].concat();
-    let mut heard = Vec::new();
-    for (until, said) in [
-        (&b"AMQP"[..], frame(10, &start)),
-        (&[0, 10, 0, 11], frame(30, &[0, 0, 0, 1, 0, 0, 0, 60])),
-        (&[0, 10, 0, 40], frame(41, &[0])),
-    ] {
-        while !heard.windows(until.len()).any(|window| window == until) {
-            assert!(stream.read_buf(&mut heard).await.unwrap() > 0, "it hung up");
-        }
-        stream.write_all(&said).await.unwrap();
-    }
-    std::future::pending::<()>().await;
 }
 
 async fn tls() {
