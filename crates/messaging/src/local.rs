@@ -22,6 +22,8 @@ pub(crate) use inbox::Inboxes;
 #[cfg(any(feature = "mqtt", feature = "redis"))]
 pub(crate) use inbox::asker;
 pub(crate) use kept::Kept;
-pub(crate) use log::{Confirmed, Entry, Log, Memory};
+#[cfg(feature = "kafka")]
+pub(crate) use log::Log;
+pub(crate) use log::{Confirmed, Entry, Memory};
 pub(crate) use state::{Retention, Rows, system_time};
 pub(crate) use writer::{Keep, Keeping, Storage, keep};
