@@ -30,7 +30,7 @@ pub(super) fn members(document: &str) -> Result<Vec<(String, &str)>> {
 /// Whether bytes are one JSON value, as the text that it is.
 pub(super) fn whole(data: &[u8]) -> Result<&str> {
     serde_json::from_slice::<IgnoredAny>(data).map_err(wrong)?;
-    std::str::from_utf8(data).map_err(|_error| malformed("it is no UTF-8"))
+    std::str::from_utf8(data).map_err(|error| malformed("it is no UTF-8").with_source(error))
 }
 
 /// A value at the beginning, and what is behind it.

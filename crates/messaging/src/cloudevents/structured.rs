@@ -15,8 +15,8 @@ const USUAL: &str = "application/json";
 
 /// The event that a document is.
 pub(super) fn read(document: &[u8]) -> Result<Event> {
-    let document =
-        std::str::from_utf8(document).map_err(|_error| malformed("its document is no UTF-8"))?;
+    let document = std::str::from_utf8(document)
+        .map_err(|error| malformed("its document is no UTF-8").with_source(error))?;
     let (mut attributes, mut data, mut base64) = (BTreeMap::new(), None, None);
     for (name, text) in json::members(document)? {
         let is_new = match name.as_str() {
@@ -36,8 +36,10 @@ pub(super) fn read(document: &[u8]) -> Result<Event> {
         (Some(_), Some(_)) => return Err(malformed("it has both `data` and `data_base64`")),
         (None, Some(text)) => {
             let wrong = || malformed("`data_base64` is no Base64 in quotes");
-            let text: String = serde_json::from_str(text).map_err(|_error| wrong())?;
-            Some(Bytes::from(STANDARD.decode(text).map_err(|_error| wrong())?))
+            let text: String =
+                serde_json::from_str(text).map_err(|error| wrong().with_source(error))?;
+            let data = STANDARD.decode(text).map_err(|error| wrong().with_source(error))?;
+            Some(Bytes::from(data))
         }
         (Some(text), None) => {
             // "[…] processing of this message SHOULD proceed as if the datacontenttype attribute
@@ -72,8 +74,9 @@ fn attribute(name: &str, text: &str) -> Result<Option<String>> {
 
 /// Data that is no JSON, and stands there as a text.
 fn quoted(text: &str, kind: &str) -> Result<Bytes> {
-    let text: String = serde_json::from_str(text).map_err(|_error| {
+    let text: String = serde_json::from_str(text).map_err(|error| {
         malformed(format!("its data is `{}`, and stands there as no text", shown(kind)))
+            .with_source(error)
     })?;
     Ok(text.into())
 }
