@@ -24,10 +24,10 @@
     (canon lift (core func $c "handle") (memory $c "memory") (realloc (func $c "realloc"))))
   (component $handler
     (import "import-type-message" (type $message (sub resource)))
-    (import "import-type-failure" (type $failure (variant (case "timeout") (case "connection" string)
-      (case "permission-denied" string) (case "other" string))))
+    (type $failure (variant (case "timeout") (case "connection" string)
+      (case "permission-denied" string) (case "other" string)))
     (import "import-type-error" (type $error (eq $failure)))
-    (import "handle" (func $handle (param "message" (own $message))
+    (import "import-func-handle" (func $handle (param "message" (own $message))
       (result (result (error $error)))))
     (export $exported-message "message" (type $message))
     (export $exported-error "error" (type $error))
@@ -35,7 +35,6 @@
       (func (param "message" (own $exported-message)) (result (result (error $exported-error))))))
   (instance $handler (instantiate $handler
     (with "import-type-message" (type $message))
-    (with "import-type-failure" (type $error))
     (with "import-type-error" (type $error))
-    (with "handle" (func $handle))))
+    (with "import-func-handle" (func $handle))))
   (export "wasi:messaging/incoming-handler@0.2.0-draft" (instance $handler)))

@@ -41,12 +41,16 @@ pub(crate) async fn beside(peer: &Peer, options: &Options, table: &mut Table) ->
     let bare = (peer.open)(url).await?;
     fill(&broker, options.messages).await?;
     for round in 0..options.rounds {
-        let ours = measure(publishers(&broker, options), 1, options.window()?).await?.rate;
+        let ours = measure(publishers(&broker, options), 1, options.window()?).await?;
         let work = (0..options.concurrent).map(|_| bare_publisher(&bare)).collect();
-        let theirs = measure(work, 1, options.window()?).await?.rate;
+        let theirs = measure(work, 1, options.window()?).await?;
         let goal = Some(Goal::Times(0.9));
         let name = format!("{}: published", peer.name);
-        table.add(&name, "/s", ours, Some(("its own client", theirs)), goal);
+        table.add(&name, "/s", ours.rate, Some(("its own client", theirs.rate)), goal);
+        for (part, ours, theirs) in [("p50", ours.p50, theirs.p50), ("p99", ours.p99, theirs.p99)] {
+            let name = format!("{}: published, {part}", peer.name);
+            table.add(&name, "µs", ours, Some(("its own client", theirs)), None);
+        }
         let ours = take(&broker, &format!("group-{round}"), options).await?;
         let begun = Instant::now();
         bare.consume(TAKEN, options.messages, options.concurrent).await?;
