@@ -6,7 +6,6 @@
 mod brokers;
 #[path = "messaging/counting.rs"]
 mod counting;
-#[expect(dead_code, reason = "here the rate alone is shown")]
 #[path = "keyvalue/measure.rs"]
 mod measure;
 #[path = "messaging/peers.rs"]

@@ -40,100 +40,96 @@ fn blocks(language: &str) -> Vec<&'static str> {
     blocks.map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-pub(crate) mod recipes {
-    use super::*;
-
-    #[test]
-    fn the_page_shows_what_is_run() {
-        let files = [QUEUE, FAN_OUT, ASK, REPLAY, ONCE];
-        let shown = blocks("toml");
-        assert_eq!(shown.len(), files.len());
-        for text in shown {
-            assert!(files.iter().any(|file| file.contains(text)), "in no file:\n{text}");
-        }
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/recipes/guest/src");
-        let sources = std::fs::read_dir(folder).unwrap();
-        let sources = sources.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
-        let sources: Vec<_> = sources.collect();
-        let shown = blocks("rust");
-        assert!(shown.len() >= 5, "{shown:?}");
-        for text in shown {
-            assert!(sources.iter().any(|source| source.contains(text)), "in no source:\n{text}");
-        }
+#[test]
+fn the_page_shows_what_is_run() {
+    let files = [QUEUE, FAN_OUT, ASK, REPLAY, ONCE];
+    let shown = blocks("toml");
+    assert_eq!(shown.len(), files.len());
+    for text in shown {
+        assert!(files.iter().any(|file| file.contains(text)), "in no file:\n{text}");
     }
-
-    #[test]
-    fn a_work_queue() {
-        let wharf = Folder::with(QUEUE).serve(&[]);
-        for job in ["one", "impossible", "two"] {
-            send(&wharf, "/publish/jobs.new", job);
-        }
-        kept(&wharf, "done/one", "yes");
-        kept(&wharf, "done/two", "yes");
-        wharf.program.wait_for("a message went to `dead.jobs`: nobody can do `impossible`");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/recipes/guest/src");
+    let sources = std::fs::read_dir(folder).unwrap();
+    let sources = sources.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let sources: Vec<_> = sources.collect();
+    let shown = blocks("rust");
+    assert!(shown.len() >= 5, "{shown:?}");
+    for text in shown {
+        assert!(sources.iter().any(|source| source.contains(text)), "in no source:\n{text}");
     }
+}
 
-    #[test]
-    fn fan_out() {
-        let wharf = Folder::with(FAN_OUT).serve(&[]);
-        send(&wharf, "/publish/orders.new", "42");
-        kept(&wharf, "mail/42", "noted");
-        kept(&wharf, "stock/42", "noted");
+#[test]
+fn a_work_queue() {
+    let wharf = Folder::with(QUEUE).serve(&[]);
+    for job in ["one", "impossible", "two"] {
+        send(&wharf, "/publish/jobs.new", job);
     }
+    kept(&wharf, "done/one", "yes");
+    kept(&wharf, "done/two", "yes");
+    wharf.program.wait_for("a message went to `dead.jobs`: nobody can do `impossible`");
+}
 
-    #[test]
-    fn request_reply() {
-        let wharf = Folder::with(ASK).serve(&[]);
-        assert_eq!(send(&wharf, "/ask/prices.chairs", "four"), "40");
+#[test]
+fn fan_out() {
+    let wharf = Folder::with(FAN_OUT).serve(&[]);
+    send(&wharf, "/publish/orders.new", "42");
+    kept(&wharf, "mail/42", "noted");
+    kept(&wharf, "stock/42", "noted");
+}
+
+#[test]
+fn request_reply() {
+    let wharf = Folder::with(ASK).serve(&[]);
+    assert_eq!(send(&wharf, "/ask/prices.chairs", "four"), "40");
+}
+
+#[test]
+fn replay() {
+    // Without the report, and then with it.
+    let begin = REPLAY.find("[[subscribe]]").unwrap();
+    let end = REPLAY.find("[messaging]").unwrap();
+    let before = REPLAY.replace(&REPLAY[begin..end], "");
+    let mut wharf = Folder::with(&before).serve(&[]);
+    for visit in ["a", "b", "c"] {
+        send(&wharf, "/publish/visits.today", visit);
     }
-
-    #[test]
-    fn replay() {
-        // Without the report, and then with it.
-        let begin = REPLAY.find("[[subscribe]]").unwrap();
-        let end = REPLAY.find("[messaging]").unwrap();
-        let before = REPLAY.replace(&REPLAY[begin..end], "");
-        let mut wharf = Folder::with(&before).serve(&[]);
-        for visit in ["a", "b", "c"] {
-            send(&wharf, "/publish/visits.today", visit);
-        }
-        wharf.program.signal(Signal::SIGTERM);
-        assert_eq!(wharf.program.end().code(), Some(0));
-        wharf.folder.deploy(REPLAY);
-        let wharf = wharf.folder.serve(&[]);
-        for visit in ["a", "b", "c"] {
-            kept(&wharf, &format!("visit/{visit}"), "seen");
-        }
+    wharf.program.signal(Signal::SIGTERM);
+    assert_eq!(wharf.program.end().code(), Some(0));
+    wharf.folder.deploy(REPLAY);
+    let wharf = wharf.folder.serve(&[]);
+    for visit in ["a", "b", "c"] {
+        kept(&wharf, &format!("visit/{visit}"), "seen");
     }
+}
 
-    #[test]
-    fn effects_take_place_once() {
-        let mut wharf = Folder::with(ONCE).serve(&[]);
-        let mut expected = 0;
-        for round in 0..3 {
-            // Each is published three times, and all at once.
-            let address = wharf.address;
-            let sent: Vec<_> = (0..30)
-                .map(|number| {
-                    let payment = format!("{round}-{} a {}", number / 3, number / 3);
-                    let request = post("/publish/payments", payment);
-                    beside(crate::support::client::ask(address, request))
-                })
-                .collect();
-            expected += (0..10).sum::<i32>();
-            for asked in sent {
-                assert_eq!(wait(asked).unwrap().unwrap().status, 200);
-            }
-            // The host is lost while it handles them.
-            wharf.program.signal(Signal::SIGKILL);
-            assert_eq!(wharf.program.end().code(), None);
-            wharf = wharf.folder.serve(&[]);
+#[test]
+fn effects_take_place_once() {
+    let mut wharf = Folder::with(ONCE).serve(&[]);
+    let mut expected = 0;
+    for round in 0..3 {
+        // Each is published three times, and all at once.
+        let address = wharf.address;
+        let sent: Vec<_> = (0..30)
+            .map(|number| {
+                let payment = format!("{round}-{} a {}", number / 3, number / 3);
+                let request = post("/publish/payments", payment);
+                beside(crate::support::client::ask(address, request))
+            })
+            .collect();
+        expected += (0..10).sum::<i32>();
+        for asked in sent {
+            assert_eq!(wait(asked).unwrap().unwrap().status, 200);
         }
-        eventually("every payment is made", || {
-            let account = wharf.text("/kept/account/a");
-            (account.lines().skip(1).count() == 30).then_some(())
-        });
+        // The host is lost while it handles them.
+        wharf.program.signal(Signal::SIGKILL);
+        assert_eq!(wharf.program.end().code(), None);
+        wharf = wharf.folder.serve(&[]);
+    }
+    eventually("every payment is made", || {
         let account = wharf.text("/kept/account/a");
-        assert_eq!(account.lines().next(), Some(expected.to_string().as_str()), "{account}");
-    }
+        (account.lines().skip(1).count() == 30).then_some(())
+    });
+    let account = wharf.text("/kept/account/a");
+    assert_eq!(account.lines().next(), Some(expected.to_string().as_str()), "{account}");
 }
