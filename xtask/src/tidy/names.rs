@@ -71,6 +71,8 @@ fn of_backends(capability: &str, source: &Path) -> Result<Vec<String>> {
 fn of_backend(name: &str, list: &str, source: &str) -> Vec<String> {
     let wanted = type_name(name);
     let module = format!("mod {name};");
+    // What Rust writes with an underscore, everybody else writes with a hyphen.
+    let word = name.replace('_', "-");
     let schemes = source.split("SCHEMES").nth(1).and_then(|rest| rest.split(';').next());
     let feature = list.lines().zip(list.lines().skip(1)).find_map(|(above, line)| {
         let declares = line.trim_start().trim_start_matches("pub ") == module;
@@ -80,15 +82,15 @@ fn of_backend(name: &str, list: &str, source: &str) -> Vec<String> {
         (list.contains(&module), "is not declared in backend.rs".to_owned()),
         (list.contains(&format!("{name}::{wanted}>")), format!("is not listed as {wanted}")),
         (
-            source.contains(&format!("const NAME: &'static str = \"{name}\"")),
+            source.contains(&format!("const NAME: &'static str = \"{word}\"")),
             "has another NAME than its file".to_owned(),
         ),
         (
-            schemes.is_some_and(|list| list.contains(&format!("\"{name}\""))),
+            schemes.is_some_and(|list| list.contains(&format!("\"{word}\""))),
             "is chosen by no scheme of its name".to_owned(),
         ),
         (
-            feature.is_none_or(|feature| feature == name),
+            feature.is_none_or(|feature| feature == word),
             format!("has the feature {}", feature.unwrap_or_default()),
         ),
     ];

@@ -17,7 +17,10 @@ pub struct Ability {
 /// deployment file.
 #[macro_export]
 macro_rules! contract_levels {
-    ($(#[$doc:meta])* $name:ident { $($(#[doc = $about:literal])* $field:ident: $type:ident,)* }) => {
+    (
+        $(#[$doc:meta])*
+        $name:ident { $($(#[doc = $about:literal])* $field:ident: $type:ident,)* }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name { $($(#[doc = $about])* pub $field: $type,)* }

@@ -35,7 +35,7 @@ mod neighbours;
 mod offers;
 mod orders;
 mod outbound;
-mod recipes;
+mod recipe_page;
 mod reload;
 mod reuse;
 mod routes;
@@ -68,7 +68,7 @@ mod guests {
     use super::orders::orders;
     use super::outbound::raw_sockets::{sockets, sockets_p3};
     use super::outbound::{http_proxy_p2, http_proxy_p3};
-    use super::recipes;
+    use super::recipe_page::recipes;
     use super::run::c::command_c;
     use super::run::{command_p1, command_p2, command_p3, exports};
     use super::stream::{http_stream_p2, http_stream_p3};

@@ -61,8 +61,8 @@ pub(crate) const SUBSCRIBE: Keys = Keys {
         Key(
             "retry",
             "[\"1s\", \"5s\", \"30s\", \"2m\", \"10m\"]",
-            "The pauses before a message that failed comes again; the last one is repeated. Each is \
-             made up to a fifth longer or shorter by chance.",
+            "The pauses before a message that failed comes again; the last one is repeated. Each \
+             is made up to a fifth longer or shorter by chance.",
         ),
         Key("attempts", "10", "A message is handed out so often before it is given up."),
         Key(

@@ -73,7 +73,8 @@ mod tests {
     #[test]
     fn members_are_as_they_are_written() {
         let found = members(
-            " { \"a\" : { \"x\" : 1.50 } , \"b\":[1, 2 ],\"c\":\"}\\u0022\",\n\"d\" : 1e400,\"e\":true}\n",
+            " { \"a\" : { \"x\" : 1.50 } , \"b\":[1, 2 ],\"c\":\"}\\u0022\",\n\
+             \"d\" : 1e400,\"e\":true}\n",
         );
         let found = found.unwrap();
         let expected = [

@@ -10,9 +10,9 @@
 //! - `/seen?k=` shows what was noted under a name.
 //!
 //! It listens to the channels `t.>` and `other`. Of each message it counts under `seen/TEXT` how
-//! often it was handed out, and notes under `what/TEXT` what came with it. What it does then is what
-//! the first word says, which ends with a colon: `fail:` fails, `fail2:` fails twice, `trap:` traps,
-//! `loop:` never ends, `slow:` takes 300 ms, `pass:CHANNEL:` is published there.
+//! often it was handed out, and notes under `what/TEXT` what came with it. What it does then is
+//! what the first word says, which ends with a colon: `fail:` fails, `fail2:` fails twice, `trap:`
+//! traps, `loop:` never ends, `slow:` takes 300 ms, `pass:CHANNEL:` is published there.
 use kit_p2::{Outcome, Target, kebab, keyvalue};
 use wasip2::exports::http::incoming_handler::Guest as Http;
 use wasip2::http::types::{IncomingRequest, ResponseOutparam};

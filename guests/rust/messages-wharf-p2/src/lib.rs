@@ -1,13 +1,13 @@
-//! Messages by `wharf:messaging@0.1.0` on WASI 0.2, whose text has no `async`; `messages-wharf` asks
-//! for more of it.
+//! Messages by `wharf:messaging@0.1.0` on WASI 0.2, whose text has no `async`; `messages-wharf`
+//! asks for more of it.
 //!
 //! `/publish?t=` publishes the body to a topic. `/request?t=&ms=` waits for a reply and shows it.
 //! `/take?t=&g=&wait=` takes one message of a group, gives it back, takes it again, acknowledges it
 //! twice, and shows what came of all that. `/seen?k=` shows what was noted under a name.
 //!
-//! Of each message it counts under `seen/TEXT` how often it was handed out. What it does then is what
-//! the first word says, which ends with a colon: `fail:` gives it back, `fail2:` twice, `dead:` gives
-//! it up, `ask:` is replied to with the text and `!`.
+//! Of each message it counts under `seen/TEXT` how often it was handed out. What it does then is
+//! what the first word says, which ends with a colon: `fail:` gives it back, `fail2:` twice,
+//! `dead:` gives it up, `ask:` is replied to with the text and `!`.
 use kit_p2::{Outcome, Target, kebab, keyvalue};
 use wasip2::exports::http::incoming_handler::Guest as Http;
 use wasip2::http::types::{IncomingRequest, ResponseOutparam};

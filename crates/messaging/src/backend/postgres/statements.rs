@@ -93,7 +93,8 @@ impl<'a> Names<'a> {
     fn last(&self) -> String {
         let Self { log, meta, .. } = self;
         format!(
-            "(SELECT greatest((SELECT seq FROM {log} ORDER BY seq DESC LIMIT 1), swept) FROM {meta})"
+            "(SELECT greatest((SELECT seq FROM {log} ORDER BY seq DESC LIMIT 1), swept) \
+             FROM {meta})"
         )
     }
 }

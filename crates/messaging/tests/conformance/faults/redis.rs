@@ -1,5 +1,7 @@
 //! What only Redis does: memory that is full, replicas, fail-over, clusters, scripts of our own.
 
+mod many;
+
 use super::{
     PLAIN, bound, content, healed, hosts, impatient, next, of_group, publish, text, trial,
 };
@@ -35,8 +37,8 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("faults::redis::who_is_alone_goes_on_without_its_group", alone_again()),
         trial("faults::redis::destroying_leaves_nothing_behind", destroyed()),
         trial("faults::redis::a_server_that_forgets_everything_is_used_on", empty_again()),
-        trial("faults::redis::a_replica_takes_over", fail_over()),
-        trial("faults::redis::a_cluster_that_loses_a_node_loses_no_message", lost_node()),
+        trial("faults::redis::a_replica_takes_over", many::fail_over()),
+        trial("faults::redis::a_cluster_that_loses_a_node_loses_no_message", many::lost_node()),
     ];
     trials.extend(hosts::trials("redis"));
     trials.extend(testkit::conformance::trials_with("redis-cluster", PROMISES, |place| {
@@ -480,46 +482,4 @@ async fn empty_again() {
     let subscriber = broker.subscribe(&of_group("g", &["a"])).await.unwrap();
     publish(&broker, "a", "2").await.unwrap();
     assert_eq!(text(&*subscriber).await, "2");
-}
-
-/// What the old master acknowledged and did not pass on is lost, and the offer says so; the rest
-/// goes on by itself.
-async fn fail_over() {
-    let servers = Sentinels::start();
-    let broker = bound(&format!("{{ {}, timeout = '1s' }}", servers.settings())).await.unwrap();
-    assert_eq!(broker.offer().levels.durability, Durability::None);
-    let subscriber = broker.subscribe(&of_group("g", &["a"])).await.unwrap();
-    for number in 0..50 {
-        publish(&broker, "a", &number.to_string()).await.unwrap();
-    }
-    assert_eq!(text(&*subscriber).await, "0");
-    servers.master.crash();
-    healed(&broker).await;
-    publish(&broker, "a", "after").await.unwrap();
-    let mut last = text(&*subscriber).await;
-    while last != "after" {
-        last = text(&*subscriber).await;
-    }
-    let request = broker.request("nobody.listens", Message::new("?"), &Default::default()).await;
-    assert_eq!(request.unwrap_err().kind(), Kind::Timeout);
-}
-
-async fn lost_node() {
-    let mut cluster = Cluster::start();
-    let settings = format!("{{ {}, timeout = '1s', prefix = 'lost' }}", cluster.settings());
-    let broker = bound(&settings).await.unwrap();
-    assert_eq!(broker.offer().levels.durability, Durability::Fsync);
-    let (kept, is_kept) = tokio::sync::oneshot::channel();
-    let harm = async {
-        for node in 0..3 {
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            cluster.nodes[node].crash();
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            cluster.again(node);
-            healed(&broker).await;
-        }
-        drop(kept.send(cluster));
-    };
-    super::loses_nothing("nodes of a cluster that crash", &broker, harm).await;
-    drop(is_kept.await);
 }
