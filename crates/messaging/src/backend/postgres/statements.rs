@@ -176,6 +176,9 @@ impl Statements {
 /// which is `$11` bytes. A row for each: whether it was published, and its number; or the number of
 /// the one that was published before with its id; or neither, where there is no room. Under the
 /// lock of publishers.
+///
+/// The times of messages never go back, so that a time stands for a place in the log; where the
+/// clock was put back nobody waits for it to come there again.
 fn publish(names: &Names<'_>) -> String {
     let Names { log, meta, now, .. } = names;
     let newest = |column: &str| format!("(SELECT {column} FROM {log} ORDER BY seq DESC LIMIT 1)");
@@ -211,8 +214,8 @@ fn publish(names: &Names<'_>) -> String {
          ), put AS (
              INSERT INTO {log} (seq, topic, time, due, total, size, data, content_type, headers,
                                 key, id, reply_to)
-             SELECT seq, ($1::text[])[n], now, now + ($8::float8[])[n] * interval '1 ms', total,
-                    size, ($2::bytea[])[n], ($3::text[])[n], (($4::text[])[n])::json,
+             SELECT seq, ($1::text[])[n], now, {now} + ($8::float8[])[n] * interval '1 ms',
+                    total, size, ($2::bytea[])[n], ($3::text[])[n], (($4::text[])[n])::json,
                     ($5::text[])[n], ($6::text[])[n], ($7::text[])[n]
              FROM placed WHERE fits
          )
@@ -240,7 +243,7 @@ fn admit(names: &Names<'_>) -> String {
                      ) ready) < {BEHIND} AS goes
              FROM {groups} WHERE id = $1
          ), mine AS MATERIALIZED (
-             SELECT l.seq, l.topic, l.key, coalesce(l.due, l.time) AS visible
+             SELECT l.seq, l.topic, l.key, coalesce(l.due, least(l.time, {now})) AS visible
              FROM g, LATERAL (
                  SELECT * FROM {log} l
                  WHERE l.seq > g.cursor AND l.seq <= g.cursor + {AHEAD}
