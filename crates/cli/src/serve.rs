@@ -58,20 +58,30 @@ async fn run(
         }
     };
     let grace = app.plan.http.as_ref().and_then(|http| http.shutdown_grace).unwrap_or(GRACE);
-    let server = match bound.is_empty() {
-        true => None,
-        false => {
-            let services = program.services();
-            app.set_services(services);
-            let services = Arc::clone(services);
+    let services = (!bound.is_empty()).then(|| {
+        app.set_services(program.services());
+        Arc::clone(program.services())
+    });
+    let mut triggers = Triggers::default();
+    let begun = ready.begun();
+    // Nothing ran before, so nothing is left over.
+    drop(triggers.exchange(ready));
+    tokio::select! {
+        () = begun => {}
+        () = signals.stop() => {
+            console::say("Stopped before anything was served");
+            triggers.shut_down(grace).await;
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    let server = match services {
+        None => None,
+        Some(services) => {
             let (tcp, settings) = (bound.listeners(&app.leads), settings(&app.plan));
             Some(Server::start(bound.http, tcp, settings, app.routes(), services)?)
         }
     };
     announce(server.as_ref());
-    let mut triggers = Triggers::default();
-    // Nothing ran before, so nothing is left over.
-    drop(triggers.exchange(ready));
     let reload = Reload::new(args, program, filter, app, triggers, server);
     if let Some(admin) = bound.admin {
         gateway::admin::serve(admin, reload.pages(), &tasks, stop.child())?;

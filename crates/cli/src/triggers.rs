@@ -35,6 +35,9 @@ pub(crate) struct Triggers {
     subscriptions: Vec<Running<Subscribed, Receiver>>,
 }
 
+/// Nobody waits longer for brokers that do not answer.
+const BEGINNING: Duration = Duration::from_secs(5);
+
 /// Which changes are told to whom.
 struct Watched {
     component: String,
@@ -76,6 +79,18 @@ impl Ready {
             }
         }
         Self { timers, watches, subscriptions }
+    }
+
+    /// Once they run, waits until the subscriptions are made, so that nothing which is published
+    /// by what is served then is missed. Brokers that are away are not waited for.
+    pub(crate) fn begun(&self) -> impl Future<Output = ()> + use<> {
+        let begun: Vec<_> = self.subscriptions.iter().map(|(it, _)| it.begun.clone()).collect();
+        async move {
+            let all = futures::future::join_all(begun.iter().map(engine::Stop::wait));
+            if tokio::time::timeout(BEGINNING, all).await.is_err() {
+                tracing::warn!("serving before all brokers have answered");
+            }
+        }
     }
 
     /// How many there are.

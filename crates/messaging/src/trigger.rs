@@ -70,6 +70,9 @@ impl Receiver {
 /// subscription is taken up again, and one of which the guest itself says what it covers is
 /// exchanged when it says something else. `binding` is the broker's name in logs.
 ///
+/// Once the broker has subscribed it, or did not at the first try, `begun` is told: what is
+/// published from then on reaches it, if it was subscribed.
+///
 /// After `stop` it finishes what it has handed out, and gives back the rest.
 ///
 /// # Errors
@@ -79,6 +82,7 @@ pub async fn run(
     broker: Arc<dyn Broker>,
     binding: &str,
     rules: Rules,
+    begun: &Stop,
     stop: Stop,
 ) -> Result<()> {
     loop {
@@ -89,7 +93,7 @@ pub async fn run(
         // Ends with `stop`, or when the rules are others.
         let until = stop.child();
         let handed =
-            hand_out(receiver.clone(), Arc::clone(&broker), binding, &rules, until.clone());
+            hand_out(receiver.clone(), Arc::clone(&broker), binding, &rules, begun, until.clone());
         let mut handed = std::pin::pin!(handed);
         let mut changed = std::pin::pin!(configured::changed(&mut receiver, said.as_mut()));
         let ended = tokio::select! {
@@ -119,9 +123,12 @@ async fn hand_out(
     broker: Arc<dyn Broker>,
     binding: &str,
     rules: &Rules,
+    begun: &Stop,
     stop: Stop,
 ) -> Result<()> {
-    let mut feed = Feed::open(Arc::clone(&broker), binding, rules).await?;
+    let feed = Feed::open(Arc::clone(&broker), binding, rules).await;
+    begun.now();
+    let mut feed = feed?;
     let handing = Handing { receiver, broker, binding, rules };
     let mut gathering = Gathering::default();
     let mut running = FuturesUnordered::new();

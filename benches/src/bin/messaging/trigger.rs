@@ -62,7 +62,8 @@ async fn handled_micros(options: &Options, round: u32, has_guest: bool) -> Resul
         let receiver = receiver.context("it takes messages")?;
         let (_keep, receiver) = watch::channel(receiver);
         let stop = Stop::new();
-        let handing = run(receiver, Arc::clone(&broker), BINDING, rules, stop.clone());
+        let begun = Stop::new();
+        let handing = run(receiver, Arc::clone(&broker), BINDING, rules, &begun, stop.clone());
         let begun = Instant::now();
         let stopped = async {
             left.wait().await;

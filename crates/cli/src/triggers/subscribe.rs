@@ -21,6 +21,8 @@ pub(super) struct Subscribed {
     binding: String,
     rules: Rules,
     broker: Arc<dyn Broker>,
+    /// Told once it is subscribed, or was not at the first try.
+    pub(super) begun: Stop,
 }
 
 impl PartialEq for Subscribed {
@@ -131,7 +133,7 @@ pub(super) fn ready(
     let Some(broker) = app.broker(&subscribe.binding) else { return Ok(None) };
     let (binding, broker) = (subscribe.binding.clone(), Arc::clone(broker));
     let rules = rules(subscribe, broker.offer());
-    let subscribed = Subscribed { component, binding, rules, broker };
+    let subscribed = Subscribed { component, binding, rules, broker, begun: Stop::default() };
     Ok(Some((subscribed, receiver)))
 }
 
@@ -143,9 +145,12 @@ pub(super) fn run(
 ) -> impl Future<Output = ()> + Send + use<> {
     let (component, binding) = (subscribed.component.clone(), subscribed.binding.clone());
     let (broker, rules) = (Arc::clone(&subscribed.broker), subscribed.rules.clone());
+    let begun = subscribed.begun.clone();
     async move {
-        let run = messaging::trigger::run(receiver, broker, &binding, rules, stop);
-        if let Err(error) = run.await {
+        let run = messaging::trigger::run(receiver, broker, &binding, rules, &begun, stop);
+        let ended = run.await;
+        begun.now();
+        if let Err(error) = ended {
             tracing::error!(%component, binding, %error, "a subscription ended");
         }
     }

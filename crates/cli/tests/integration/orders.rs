@@ -18,7 +18,7 @@ fn shows(wharf: &Served, line: &str) {
 
 #[expect(clippy::module_inception, reason = "guests are listed by their names")]
 pub(crate) mod orders {
-    use super::{FILE, Folder, Signal, order, shows};
+    use super::{FILE, Folder, Served, Signal, eventually, order, shows};
 
     /// On each broker, by the one line that the README names.
     #[test]
@@ -30,6 +30,10 @@ pub(crate) mod orders {
             let file = FILE.replace("[messaging]\ndefault = \"embedded:\"", &broker);
             assert!(file.contains(&broker), "the README's line is in the file");
             let wharf = Folder::with(&file).serve(&[]);
+            let shows = |wharf: &Served, line: &str| {
+                let what = format!("{line} ({})", entry.name);
+                eventually(&what, || wharf.text("/").contains(line).then_some(()));
+            };
             assert_eq!(order(&wharf, "a+chair"), 303);
             assert_eq!(order(&wharf, "the+moon"), 303);
             assert_eq!(order(&wharf, ""), 422);

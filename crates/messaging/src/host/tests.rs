@@ -10,6 +10,13 @@ use wasmtime::component::{Component, Linker};
 static ENGINES: LazyLock<Engines> =
     LazyLock::new(|| Engines::new(Settings { instances: 10, ..Settings::default() }));
 
+/// Those that have nothing but types, for which nothing has to be added.
+const TYPES: &[&str] = &[
+    "wasmcloud:messaging/types@0.2.0",
+    "wasmcloud:messaging/types@0.3.0",
+    "wharf:messaging/types@0.1.0",
+];
+
 /// Whether something is added for a component that imports these.
 fn is_linked(ids: &[&str]) -> bool {
     let engine = ENGINES.pick(Kind::Concurrent, 512 << 10).unwrap();
@@ -26,7 +33,7 @@ fn is_linked(ids: &[&str]) -> bool {
 
 #[test]
 fn what_is_said_to_be_served_is_linked_and_nothing_else() {
-    for id in Messaging::SERVED {
+    for id in Messaging::SERVED.iter().filter(|id| !TYPES.contains(id)) {
         assert!(is_linked(&[id]), "`{id}` is in the list, but `link` does not add it");
     }
     for package in ["wasi:messaging", "wasmcloud:messaging", "wharf:messaging", "spin:redis"] {
@@ -44,6 +51,9 @@ fn what_is_said_to_be_served_is_linked_and_nothing_else() {
             for version in ["@0.2.0-draft", "@0.2.0", "@0.3.0", "@0.1.0", "@3.0.0", ""] {
                 let id = format!("{package}/{interface}{version}");
                 let listed = Messaging::SERVED.contains(&id.as_str());
+                if TYPES.contains(&id.as_str()) {
+                    continue;
+                }
                 assert_eq!(is_linked(&[&id]), listed, "`{id}`");
             }
         }

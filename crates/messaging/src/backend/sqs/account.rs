@@ -315,7 +315,10 @@ impl Service for Account {
     }
 
     async fn remove(&self, queue: &str, receipts: &[&str]) -> Result<Vec<Result<()>>> {
-        let entry = |(number, receipt): (usize, &&str)| json!({ "Id": number.to_string(), "ReceiptHandle": receipt });
+        let entry = |(number, receipt): (usize, &&str)| {
+            let id = number.to_string();
+            json!({ "Id": id, "ReceiptHandle": receipt })
+        };
         let entries = receipts.iter().enumerate().map(entry).collect();
         self.together("DeleteMessageBatch", queue, entries).await
     }
