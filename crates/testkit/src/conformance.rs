@@ -28,9 +28,20 @@ pub fn conformance<C: ?Sized + Send + Sync>(
 
 /// Runs trials as `cargo test` does, with its arguments.
 pub fn run(trials: Vec<Trial>) -> ExitCode {
+    run_with(&Arguments::from_args(), trials)
+}
+
+/// Runs trials that mostly wait: so many at once, unless the arguments say otherwise.
+pub fn run_at_once(trials: Vec<Trial>, threads: usize) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(threads);
+    run_with(&arguments, trials)
+}
+
+fn run_with(arguments: &Arguments, trials: Vec<Trial>) -> ExitCode {
     let names: BTreeSet<&str> = trials.iter().map(Trial::name).collect();
     assert_eq!(names.len(), trials.len(), "two trials have the same name");
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    libtest_mimic::run(arguments, trials).exit_code()
 }
 
 /// One trial for each backend and promise, called `memory::deleting_twice_is_fine`.

@@ -48,7 +48,8 @@ fn main() -> ExitCode {
     trials.extend(letters::trials());
     trials.extend(flood::trials());
     trials.extend(faults::trials());
-    testkit::conformance::run(trials)
+    // Nearly all of them wait for servers and deadlines, and take little of a core.
+    testkit::conformance::run_at_once(trials, 6)
 }
 
 /// The other way to set up what keeps messages on a disk. Commits come so soon that the promises
