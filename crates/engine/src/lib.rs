@@ -40,7 +40,7 @@ pub use guest::{Export, Guest, Loading, Setup};
 pub use held::{Charge, Held};
 pub use imports::{Import, Imports, Name, Served, Unserved, WASI, unserved};
 pub use limits::{Limits, Reached};
-pub use once::{once, once_admitted};
+pub use once::{once, once_admitted, rest};
 pub use source::{Outline, Source, Wasm};
 pub use tasks::{Stop, Tasks};
 pub use trim::{Trimmer, trim, trim_with};

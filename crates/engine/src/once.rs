@@ -2,11 +2,13 @@
 
 use crate::background::Fair;
 use crate::{Ctx, Deadline, Ended, Guest};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
+use wasmtime::component::Accessor;
 
 /// What the timer of the host waits beyond the deadline, so that a guest that computes is ended by
 /// its own epoch, with a backtrace.
@@ -55,4 +57,10 @@ pub async fn once_admitted<T: Send + 'static>(
         Ok(None) => Err(wasmtime::Error::msg("the call panicked: a bug of the host")),
         Err(_elapsed) => Err(Ended::Deadline.into()),
     }
+}
+
+/// Waits for what a guest does after it has answered, which is part of the call. Inside
+/// `run_concurrent`.
+pub async fn rest(accessor: &Accessor<Ctx>) {
+    poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
 }

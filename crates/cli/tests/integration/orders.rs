@@ -12,13 +12,14 @@ fn order(wharf: &Served, thing: &str) -> u16 {
     wait(crate::support::client::ask(wharf.address, form)).unwrap().status
 }
 
-fn shows(wharf: &Served, line: &str) {
-    eventually(line, || wharf.text("/").contains(line).then_some(()));
+fn shows(wharf: &Served, broker: &str, line: &str) {
+    let what = format!("{line} ({broker})");
+    eventually(&what, || wharf.text("/").contains(line).then_some(()));
 }
 
 #[expect(clippy::module_inception, reason = "guests are listed by their names")]
 pub(crate) mod orders {
-    use super::{FILE, Folder, Served, Signal, eventually, order, shows};
+    use super::{FILE, Folder, Signal, order, shows};
 
     /// On each broker, by the one line that the README names.
     #[test]
@@ -30,15 +31,11 @@ pub(crate) mod orders {
             let file = FILE.replace("[messaging]\ndefault = \"embedded:\"", &broker);
             assert!(file.contains(&broker), "the README's line is in the file");
             let wharf = Folder::with(&file).serve(&[]);
-            let shows = |wharf: &Served, line: &str| {
-                let what = format!("{line} ({})", entry.name);
-                eventually(&what, || wharf.text("/").contains(line).then_some(()));
-            };
             assert_eq!(order(&wharf, "a+chair"), 303);
             assert_eq!(order(&wharf, "the+moon"), 303);
             assert_eq!(order(&wharf, ""), 422);
-            shows(&wharf, "a chair: made");
-            shows(&wharf, "the moon: given up: nobody can make `the moon`");
+            shows(&wharf, entry.name, "a chair: made");
+            shows(&wharf, entry.name, "the moon: given up: nobody can make `the moon`");
         }
     }
 
@@ -54,11 +51,11 @@ pub(crate) mod orders {
         wharf.folder.deploy(&closed);
         let mut wharf = wharf.folder.serve(&[]);
         assert_eq!(order(&wharf, "a+table"), 303);
-        shows(&wharf, "a table: waiting");
+        shows(&wharf, "embedded", "a table: waiting");
         wharf.program.signal(Signal::SIGTERM);
         assert_eq!(wharf.program.end().code(), Some(0));
         wharf.folder.deploy(FILE);
         let wharf = wharf.folder.serve(&[]);
-        shows(&wharf, "a table: made");
+        shows(&wharf, "embedded", "a table: made");
     }
 }

@@ -8,7 +8,6 @@ use http_body::Body;
 use http_types::Request;
 use http_types::header::HOST;
 use http_types::uri::{Authority, Scheme};
-use std::future::poll_fn;
 use std::pin::Pin;
 use wasmtime::component::Accessor;
 use wasmtime::{AsContextMut as _, Store};
@@ -33,8 +32,7 @@ where
     store
         .run_concurrent(async move |accessor: &Accessor<Ctx>| {
             answer(accessor, service, request, https, exchange).await?;
-            // What the guest does after its answer is part of the call.
-            poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+            engine::rest(accessor).await;
             Ok(())
         })
         .await?

@@ -16,7 +16,6 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use http_types::Request;
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -163,8 +162,7 @@ impl Calls {
         let serve = async |accessor: &Accessor<Ctx>| {
             let mut sound = self.serve(accessor, service, queue, seat, life).await?;
             // What the guest does after its answers is part of its calls.
-            let rest = poll_fn(|cx| accessor.poll_no_interesting_tasks(cx));
-            sound &= timeout(self.timeout, rest).await.is_ok();
+            sound &= timeout(self.timeout, engine::rest(accessor)).await.is_ok();
             Ok(sound)
         };
         store.run_concurrent(serve).await?

@@ -5,7 +5,6 @@ use crate::host::{Bucket, IncomingValue};
 use crate::host::{draft, draft2, old, wasmcloud};
 use bytes::Bytes;
 use engine::{Ctx, Guest};
-use std::future::poll_fn;
 use std::sync::Arc;
 use wasmtime::component::{Accessor, InstancePre, Resource};
 
@@ -103,8 +102,7 @@ async fn wasmcloud(
             }
             None => watcher.call_on_delete(accessor, bucket, key).await?,
         }
-        // What the guest does after it returned is part of the call.
-        poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+        engine::rest(accessor).await;
         Ok(())
     };
     store.run_concurrent(told).await?

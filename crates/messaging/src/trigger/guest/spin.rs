@@ -2,7 +2,6 @@
 
 use super::{Instance, Mail, Outcome};
 use engine::Ctx;
-use std::future::poll_fn;
 use wasmtime::component::Accessor;
 
 mod spin2 {
@@ -48,8 +47,7 @@ pub(super) async fn call3(
     let handled = async |accessor: &Accessor<Ctx>| {
         let handler = guest.spin_redis_inbound_redis();
         let said = handler.call_handle_message(accessor, Vec::from(message.data)).await?;
-        // What the guest does after it returned is part of the call.
-        poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+        engine::rest(accessor).await;
         wasmtime::error::Ok(said)
     };
     let said = store.run_concurrent(handled).await??;

@@ -4,7 +4,6 @@ use super::{Instance, Mail, Outcome};
 use crate::host::{Content, Messaging, wasmcloud, wasmcloud3};
 use base::Error;
 use engine::{Ctx, View};
-use std::future::poll_fn;
 use wasmtime::component::Accessor;
 
 pub(super) type Pre = wasmcloud::bindings::MessagingPre<Ctx>;
@@ -40,8 +39,7 @@ pub(super) async fn call3(
     let handled = async |accessor: &Accessor<Ctx>| {
         let handler = guest.wasmcloud_messaging_handler();
         let said = handler.call_handle_message(accessor, message).await?;
-        // What the guest does after it returned is part of the call.
-        poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+        engine::rest(accessor).await;
         wasmtime::error::Ok(said)
     };
     let said = store.run_concurrent(handled).await??;

@@ -4,7 +4,6 @@ use super::{Instance, Mail, Outcome};
 use crate::host::wharf::bindings::wharf::messaging::types::{Delivery, Verdict};
 use crate::host::wharf::{bindings, milliseconds, sync_bindings};
 use engine::Ctx;
-use std::future::poll_fn;
 use std::time::Duration;
 use wasmtime::component::Accessor;
 
@@ -23,8 +22,7 @@ pub(super) async fn call(
     let handled = async |accessor: &Accessor<Ctx>| {
         let handler = guest.wharf_messaging_handler();
         let verdicts = handler.call_handle(accessor, binding, deliveries).await?;
-        // What the guest does after it returned is part of the call.
-        poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+        engine::rest(accessor).await;
         wasmtime::error::Ok(verdicts)
     };
     let verdicts = store.run_concurrent(handled).await??;
